@@ -1,0 +1,90 @@
+// Continuous batching over paged KV: one engine a pipeline and worker. step() is the quantum of the executor: one forward
+// pass over decode rows and prefill chunks. Executor thread only; never blocks but for the computation itself.
+//
+// Same request, same weights: same tokens and log-probs, whatever else is in the batch, in whichever engine it runs, also
+// when it was preempted, or moved with partial tokens from another engine.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/lane.h"
+#include "core/result.h"
+#include "rollout/models/policy_weights.h"
+#include "rollout/tokenizer/tokenizer.h"
+
+namespace jigsaw {
+
+struct SamplingParams {
+  float temperature = 1.0f;             // 0 = largest logit
+  int top_k = 0;                        // 0 = off
+  float top_p = 1.0f;                   // 1 = off
+  int max_new_tokens = 128;
+  std::vector<TokenId> stop_tokens;     // besides the model's eos tokens; the stop token is kept in the output
+  std::vector<std::string> stop_strings;  // generation ends with the token that completes one (kept in the output)
+  bool ignore_eos = false;              // for benchmarks
+};
+
+enum class FinishReason { kNone, kStop, kLength, kCancelled };
+
+struct RolloutRequest {
+  std::uint64_t id = 0;                 // unique in the engine
+  std::uint64_t random_key = 0;         // key of the counter-based draws of this sequence (core/philox.h)
+  std::uint64_t prefix_group = 0;       // requests of one group (same prompt) share the prompt's KV blocks; 0 = alone
+  std::vector<TokenId> prompt;          // >= 1 token
+  std::vector<TokenId> partial_tokens;  // already generated elsewhere: decoding goes on after them
+  std::vector<float> partial_logprobs;  // one a partial token
+  SamplingParams sampling;
+};
+
+struct RolloutOutput {
+  std::uint64_t id = 0;
+  std::vector<TokenId> tokens;          // completion, end token included
+  std::vector<float> logprobs;          // natural log at temperature 1, one a token
+  FinishReason finish_reason = FinishReason::kNone;
+};
+
+struct EngineOptions {
+  int max_batch = 64;                   // sequences decoded together
+  int max_step_tokens = 512;            // rows of one forward pass (decode + prefill chunks)
+  int max_positions = 2048;             // longest prompt + completion
+  std::size_t kv_bytes_max = 0;         // KV pool; 0 = room for max_batch sequences of max_positions
+};
+
+struct EngineStep {
+  int decode_tokens = 0;                // rows of this pass that continue a sequence
+  int prefill_tokens = 0;
+  std::vector<RolloutOutput> finished;
+  struct Event { std::uint64_t id; TokenId token; float logprob; };
+  std::vector<Event> events;            // one a new token, in order of id; for streaming
+};
+
+class RolloutEngine {
+ public:
+  // `weights` and `tokenizer` (may be null: then no stop strings) outlive the engine.
+  static Result<std::unique_ptr<RolloutEngine>> create(const PolicyWeights& weights, const Tokenizer* tokenizer,
+                                                       const EngineOptions& options);
+  virtual ~RolloutEngine() = default;
+
+  // Queues a request; kInvalidArgument when it can never run (empty, over max_positions, over the KV pool, id in use).
+  virtual Status submit(RolloutRequest request) = 0;
+  // One forward pass. Empty when idle. Running out of KV blocks preempts the youngest sequences; never an error.
+  virtual EngineStep step(Lane& lane) = 0;
+  // Takes a sequence out, with what it has generated so far (kCancelled); empty if unknown. For migration and Ctrl-C.
+  virtual std::optional<RolloutOutput> cancel(std::uint64_t id) = 0;
+  virtual bool idle() const = 0;
+  virtual int num_running() const = 0;  // sequences in the batch
+  virtual int num_waiting() const = 0;
+  // Tells that the weights have changed: cached prefixes are dropped. Only while idle().
+  virtual void on_weights_changed() = 0;
+  virtual std::size_t kv_bytes_total() const = 0;
+  virtual std::size_t kv_bytes_used() const = 0;
+  // CHECKs the block accounting; for tests.
+  virtual void check_integrity() const = 0;
+};
+
+}  // namespace jigsaw
