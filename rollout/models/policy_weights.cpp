@@ -1,0 +1,130 @@
+#include "rollout/models/policy_weights.h"
+
+#include <sys/mman.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <numbers>
+#include <utility>
+#include <vector>
+
+#include "core/philox.h"
+
+namespace jigsaw {
+namespace {
+
+constexpr std::size_t kCacheLine = 64;
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+// Natural logarithm and sine by series in plain IEEE arithmetic, good to 1e-15: those of the C library differ in their
+// last bit from machine to machine, and a policy from scratch is to start equal everywhere.
+double log_series(double x) {
+  int exponent = 0;
+  double mantissa = std::frexp(x, &exponent);  // in [0.5, 1)
+  if (mantissa < 0.70710678118654752) mantissa *= 2.0, --exponent;
+  const double s = (mantissa - 1.0) / (mantissa + 1.0), square = s * s;
+  double sum = 0.0;
+  for (int n = 21; n >= 1; n -= 2) sum = sum * square + 1.0 / n;
+  return exponent * std::numbers::ln2 + 2.0 * s * sum;
+}
+
+// sin(2 pi v) for v in [0, 1.25).
+double sin_turns(double v) {
+  if (v >= 1.0) v -= 1.0;
+  const double sign = v < 0.5 ? 1.0 : -1.0;
+  if (v >= 0.5) v -= 0.5;
+  if (v > 0.25) v = 0.5 - v;  // sin(pi - a) = sin(a)
+  const double angle = 2.0 * std::numbers::pi * v, square = angle * angle;
+  double sum = 0.0;
+  for (int n = 23; n >= 1; n -= 2) sum = 1.0 - sum * square / ((n + 1.0) * (n + 2.0));
+  return sign * angle * sum;
+}
+
+// Elements 2 * pair and 2 * pair + 1 of a stream of normal(0, 1) values: Box-Muller on one Philox block.
+std::pair<double, double> normal_pair(std::uint64_t key, std::uint64_t stream, std::uint64_t pair) {
+  const PhiloxBlock x = philox(key, stream, pair);
+  // 53-bit uniforms, the first one in (0, 1] so that its logarithm is finite.
+  const double u = static_cast<double>(((std::uint64_t{x[0]} << 32 | x[1]) >> 11) + 1) * 0x1.0p-53;
+  const double v = static_cast<double>((std::uint64_t{x[2]} << 32 | x[3]) >> 11) * 0x1.0p-53;
+  const double radius = std::sqrt(-2.0 * log_series(u));
+  return {radius * sin_turns(v + 0.25), radius * sin_turns(v)};
+}
+
+// Fills a matrix with scale * normal(0, 1), element (n, k) being element n * cols + k of the stream.
+void fill_normal(const Parameter& parameter, std::uint64_t key, std::uint64_t stream, double scale, float* panels) {
+  const auto cols = static_cast<std::size_t>(parameter.cols);
+  std::vector<float> row_major;
+  for (int row = 0; row < parameter.rows; row += kPanelWidth) {  // 16 rows at a time, so that they begin with a pair
+    const int num_rows = std::min(kPanelWidth, parameter.rows - row);
+    row_major.resize(static_cast<std::size_t>(num_rows) * cols);
+    const std::uint64_t pair_begin = static_cast<std::uint64_t>(row) * cols / 2;
+    for (std::size_t i = 0; i < row_major.size(); i += 2) {
+      const auto [first, second] = normal_pair(key, stream, pair_begin + i / 2);
+      row_major[i] = static_cast<float>(scale * first);
+      if (i + 1 < row_major.size()) row_major[i + 1] = static_cast<float>(scale * second);
+    }
+    pack_rows(parameter, {"", row, num_rows}, row_major, panels);
+  }
+}
+
+}  // namespace
+
+AlignedFloats::AlignedFloats(std::size_t size) : size_(size) {
+  if (size == 0) return;
+  if (size > std::numeric_limits<std::size_t>::max() / 8) throw std::bad_alloc();
+  const std::size_t num_bytes = size * sizeof(float);
+  // Large buffers stand on huge pages where the kernel has them: weights are streamed through at every token.
+  const std::size_t alignment = num_bytes >= 2 * kHugePage ? kHugePage : kCacheLine;
+  const std::size_t rounded = (num_bytes + alignment - 1) / alignment * alignment;
+  void* memory = std::aligned_alloc(alignment, rounded);
+  if (memory == nullptr) throw std::bad_alloc();
+  if (alignment == kHugePage) ::madvise(memory, rounded, MADV_HUGEPAGE);  // a wish: its failure changes nothing
+  std::memset(memory, 0, num_bytes);
+  data_.reset(static_cast<float*>(memory));
+}
+
+void AlignedFloats::Free::operator()(float* pointer) const { std::free(pointer); }
+
+PolicyWeights::PolicyWeights(ModelConfig config)
+    : config_(std::move(config)), layout_(config_), buffer_(layout_.num_floats()) {}
+
+std::string PolicyWeights::hash() const {
+  const XXH128_hash_t hash = XXH3_128bits(buffer_.data(), buffer_.size() * sizeof(float));
+  char text[33];
+  std::snprintf(text, sizeof(text), "%016llx%016llx", static_cast<unsigned long long>(hash.high64),
+                static_cast<unsigned long long>(hash.low64));
+  return text;
+}
+
+void initialize_weights(PolicyWeights& weights, std::uint64_t seed) {
+  const ParameterLayout& layout = weights.layout();
+  const double residual_scale = 1.0 / std::sqrt(2.0 * weights.config().num_layers);
+  std::vector<bool> writes_residual(layout.parameters().size(), false), is_norm(layout.parameters().size(), false);
+  const auto mark = [](std::vector<bool>& set, int index) {
+    if (index >= 0) set[static_cast<std::size_t>(index)] = true;
+  };
+  for (int l = 0; l < weights.config().num_layers; ++l) {
+    const LayerParameters& layer = layout.layer(l);
+    for (const int index : {layer.attention_out, layer.mlp_down}) mark(writes_residual, index);
+    for (const int index : {layer.attention_norm, layer.mlp_norm, layer.q_norm, layer.k_norm}) mark(is_norm, index);
+  }
+  mark(is_norm, layout.final_norm());
+
+  for (std::size_t index = 0; index < layout.parameters().size(); ++index) {
+    const Parameter& parameter = layout.parameters()[index];
+    float* values = weights.parameter(static_cast<int>(index));
+    if (parameter.is_matrix()) {
+      fill_normal(parameter, seed, index, writes_residual[index] ? 0.02 * residual_scale : 0.02, values);
+    } else {
+      std::fill_n(values, parameter.rows, is_norm[index] ? 1.0f : 0.0f);
+    }
+  }
+}
+
+}  // namespace jigsaw
