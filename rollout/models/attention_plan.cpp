@@ -1,0 +1,58 @@
+#include "rollout/models/attention_plan.h"
+
+#include <cmath>
+
+#include "core/check.h"
+
+namespace jigsaw {
+
+kernels::AttentionShape attention_shape(const ModelConfig& config) {
+  return {.num_heads = config.num_heads,
+          .num_kv_heads = config.num_kv_heads,
+          .head_dim = config.head_dim,
+          .sliding_window = config.sliding_window,
+          .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)))};
+}
+
+void AttentionPlan::clear() {
+  sequences_.clear();
+  positions_.clear();
+  blocks_.clear();
+}
+
+void AttentionPlan::add_sequence(int num_rows, int position_begin, std::span<float* const> blocks) {
+  CHECK(num_rows >= 0 && position_begin >= 0);
+  if (num_rows == 0) return;
+  const int num_blocks = (position_begin + num_rows + kernels::kPanel - 1) / kernels::kPanel;
+  CHECK_MSG(static_cast<std::size_t>(num_blocks) <= blocks.size(), "KV blocks of the new rows are missing");
+  sequences_.push_back({num_rows, position_begin, blocks_.size()});
+  blocks_.insert(blocks_.end(), blocks.begin(), blocks.begin() + num_blocks);
+  for (int i = 0; i < num_rows; ++i) positions_.push_back(position_begin + i);
+}
+
+void AttentionPlan::run(Lane& lane, const ModelConfig& config, std::size_t layer_offset, const float* qkv, float* out) {
+  const std::ptrdiff_t q_size = config.q_size(), kv_size = config.kv_size(), stride = q_size + 2 * kv_size;
+  layer_blocks_.resize(blocks_.size());
+  for (std::size_t i = 0; i < blocks_.size(); ++i) layer_blocks_[i] = blocks_[i] + layer_offset;
+
+  writes_.clear();
+  rows_.clear();
+  std::ptrdiff_t row = 0;
+  for (const Sequence& sequence : sequences_) {
+    float* const* blocks = layer_blocks_.data() + sequence.block_begin;
+    rows_.push_back({.q = qkv + row * stride,
+                     .out = out + row * q_size,
+                     .num_rows = sequence.num_rows,
+                     .position_begin = sequence.position_begin,
+                     .blocks = blocks});
+    for (int i = 0; i < sequence.num_rows; ++i, ++row) {
+      const int position = sequence.position_begin + i;
+      const float* k = qkv + row * stride + q_size;
+      writes_.push_back({blocks[position / kernels::kPanel], position % kernels::kPanel, k, k + kv_size});
+    }
+  }
+  kernels::write_kv(lane, writes_, config.num_kv_heads, config.head_dim);
+  kernels::attention(lane, attention_shape(config), rows_, stride, q_size);
+}
+
+}  // namespace jigsaw

@@ -1,0 +1,46 @@
+// Which rows of a forward pass belong to which sequence, where they stand, and in which KV blocks their keys and values
+// are. One plan serves all layers of a pass. Its vectors are reused from pass to pass.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/lane.h"
+#include "rollout/kernels/kernels.h"
+#include "rollout/models/model_config.h"
+
+namespace jigsaw {
+
+kernels::AttentionShape attention_shape(const ModelConfig& config);
+
+class AttentionPlan {
+ public:
+  void clear();
+  // The next `num_rows` rows of the pass are positions position_begin .. of one sequence, whose KV blocks, position 0
+  // on, are `blocks` (copied). Two sequences may share blocks that neither writes.
+  void add_sequence(int num_rows, int position_begin, std::span<float* const> blocks);
+
+  int num_rows() const { return static_cast<int>(positions_.size()); }
+  std::span<const std::int32_t> positions() const { return positions_; }
+
+  // Of one layer, which stands at `layer_offset` floats in every block: writes the rows' keys and values, then attends.
+  // Row r of `qkv` is [q; k; v]; `out` is [rows][q_size].
+  void run(Lane& lane, const ModelConfig& config, std::size_t layer_offset, const float* qkv, float* out);
+
+ private:
+  struct Sequence {
+    int num_rows = 0;
+    int position_begin = 0;
+    std::size_t block_begin = 0;  // of its blocks in blocks_
+  };
+  std::vector<Sequence> sequences_;
+  std::vector<std::int32_t> positions_;
+  std::vector<float*> blocks_;        // bases, sequence after sequence
+  std::vector<float*> layer_blocks_;  // the same, at the layer's offset
+  std::vector<kernels::KvWrite> writes_;
+  std::vector<kernels::AttentionRows> rows_;
+};
+
+}  // namespace jigsaw

@@ -1,0 +1,112 @@
+#include "rollout/models/decoder_layer.h"
+
+#include <algorithm>
+
+#include "rollout/kernels/kernels.h"
+
+namespace jigsaw {
+namespace {
+
+std::size_t qkv_size(const ModelConfig& config) {
+  return static_cast<std::size_t>(config.q_size() + 2 * config.kv_size());
+}
+
+// RMS norm of `heads` heads of every row, in place. A head is a row to the kernel, so heads of a row can go together or
+// rows of a head: whichever makes fewer calls; the bits are the same.
+void normalize_heads(Lane& lane, const ModelConfig& config, int rows, int heads, const float* weight, float* x) {
+  const auto stride = static_cast<std::ptrdiff_t>(qkv_size(config));
+  const int width = config.head_dim;
+  if (rows < heads) {
+    for (int row = 0; row < rows; ++row) {
+      float* first = x + row * stride;
+      kernels::rms_norm(lane, heads, width, first, width, weight, config.rms_norm_eps, first, width);
+    }
+    return;
+  }
+  for (int head = 0; head < heads; ++head) {
+    float* first = x + head * width;
+    kernels::rms_norm(lane, rows, width, first, stride, weight, config.rms_norm_eps, first, stride);
+  }
+}
+
+}  // namespace
+
+std::size_t LayerActivations::floats_per_row(const ModelConfig& config) {
+  return qkv_size(config) + static_cast<std::size_t>(config.q_size() + config.hidden_size) +
+         2 * static_cast<std::size_t>(config.intermediate_size);
+}
+
+LayerActivations LayerActivations::in(float* memory, const ModelConfig& config, int rows) {
+  const auto r = static_cast<std::size_t>(rows);
+  LayerActivations kept;
+  kept.qkv_raw = memory;
+  kept.attention = kept.qkv_raw + r * qkv_size(config);
+  kept.x_mid = kept.attention + r * static_cast<std::size_t>(config.q_size());
+  kept.gate_up = kept.x_mid + r * static_cast<std::size_t>(config.hidden_size);
+  return kept;
+}
+
+std::size_t LayerScratch::floats_per_row(const ModelConfig& config) {
+  return qkv_size(config) + 2 * static_cast<std::size_t>(config.hidden_size) +
+         static_cast<std::size_t>(config.intermediate_size);
+}
+
+LayerScratch LayerScratch::in(float* memory, const ModelConfig& config, int rows) {
+  const auto r = static_cast<std::size_t>(rows), hidden = static_cast<std::size_t>(config.hidden_size);
+  LayerScratch scratch;
+  scratch.normed = memory;
+  scratch.qkv = scratch.normed + r * hidden;
+  scratch.projected = scratch.qkv + r * qkv_size(config);
+  scratch.activated = scratch.projected + r * hidden;
+  return scratch;
+}
+
+void rotate_qkv(Lane& lane, const LayerContext& context, const LayerWeights& weights, const float* qkv_raw,
+                float* qkv) {
+  const ModelConfig& config = context.config;
+  const int rows = context.plan.num_rows();
+  const auto stride = static_cast<std::ptrdiff_t>(qkv_size(config));
+  float* k = qkv + config.q_size();
+  if (qkv != qkv_raw) std::copy_n(qkv_raw, rows * stride, qkv);
+  if (config.qk_norm) {
+    normalize_heads(lane, config, rows, config.num_heads, weights.q_norm, qkv);
+    normalize_heads(lane, config, rows, config.num_kv_heads, weights.k_norm, k);
+  }
+  // q and k heads stand side by side, so one call turns them all.
+  kernels::rope(lane, rows, config.num_heads + config.num_kv_heads, config.head_dim, qkv, stride,
+                context.plan.positions(), context.cos_sin, false);
+}
+
+void layer_activations(Lane& lane, const LayerContext& context, const LayerWeights& weights,
+                       std::size_t kv_layer_offset, const float* x, const LayerActivations& kept,
+                       const LayerScratch& scratch) {
+  const ModelConfig& config = context.config;
+  const int rows = context.plan.num_rows(), hidden = config.hidden_size, gate_up = 2 * config.intermediate_size;
+  const int qkv = static_cast<int>(qkv_size(config)), q = config.q_size();
+  const float eps = config.rms_norm_eps;
+
+  kernels::rms_norm(lane, rows, hidden, x, hidden, weights.attention_norm, eps, scratch.normed, hidden);
+  kernels::linear(lane, rows, hidden, qkv, scratch.normed, hidden, weights.qkv, weights.qkv_bias, kept.qkv_raw, qkv);
+  rotate_qkv(lane, context, weights, kept.qkv_raw, scratch.qkv);
+  context.plan.run(lane, config, kv_layer_offset, scratch.qkv, kept.attention);
+  kernels::linear(lane, rows, q, hidden, kept.attention, q, weights.attention_out, nullptr, scratch.projected, hidden);
+  kernels::add(lane, static_cast<std::size_t>(rows) * static_cast<std::size_t>(hidden), x, scratch.projected,
+               kept.x_mid);
+
+  kernels::rms_norm(lane, rows, hidden, kept.x_mid, hidden, weights.mlp_norm, eps, scratch.normed, hidden);
+  kernels::linear(lane, rows, hidden, gate_up, scratch.normed, hidden, weights.gate_up, nullptr, kept.gate_up, gate_up);
+}
+
+void layer_forward(Lane& lane, const LayerContext& context, const LayerWeights& weights, std::size_t kv_layer_offset,
+                   const float* x, const LayerActivations& kept, const LayerScratch& scratch, float* x_out) {
+  layer_activations(lane, context, weights, kv_layer_offset, x, kept, scratch);
+  const ModelConfig& config = context.config;
+  const int rows = context.plan.num_rows(), hidden = config.hidden_size, inner = config.intermediate_size;
+  kernels::silu_mul(lane, rows, inner, kept.gate_up, scratch.activated);
+  kernels::linear(lane, rows, inner, hidden, scratch.activated, inner, weights.mlp_down, nullptr, scratch.projected,
+                  hidden);
+  kernels::add(lane, static_cast<std::size_t>(rows) * static_cast<std::size_t>(hidden), kept.x_mid, scratch.projected,
+               x_out);
+}
+
+}  // namespace jigsaw

@@ -1,0 +1,53 @@
+// Forward and backward over whole sequences, packed without padding: what a trainer does with a micro-batch. The layers
+// and kernels are those of rollout, so the log-probs are equal to the decoded ones bit for bit. [tokens x vocab] is
+// never stored: the vocabulary is projected a chunk of rows at a time. Used by one thread at a time.
+//
+// Same sequences in the same order give the same bits, on any lane and with or without recomputation. Each gradient
+// matrix but that of a tied embedding is one chain of additions over the rows in order, starting at what the buffer
+// holds: cutting a batch into several passes does not change it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "core/lane.h"
+#include "rollout/models/policy_weights.h"
+
+namespace jigsaw {
+
+// One completion to score: tokens = prompt + completion; log-probs are of tokens[prompt_length ..].
+struct ScoredSequence {
+  std::span<const std::int32_t> tokens;  // all within the vocabulary
+  int prompt_length = 0;                 // >= 1
+};
+
+class TrainingPass {
+ public:
+  // `weights` outlives this and does not change between forward() and backward(). `max_positions` bounds the length of
+  // a sequence. With `recompute_activations` only the layers' inputs are kept, and each layer runs twice.
+  TrainingPass(const PolicyWeights& weights, int max_positions, bool recompute_activations);
+  ~TrainingPass();
+
+  // Log-probs of all completion tokens, sequence after sequence, equal bit for bit to those of the rollout.
+  // `entropies` (may be empty) gets as many values. Keeps activations until backward() or the next forward().
+  std::vector<float> forward(Lane& lane, std::span<const ScoredSequence> sequences, std::span<float> entropies);
+  // Same without keeping anything, a few thousand tokens at a time: for reference and old log-probs. May come between
+  // forward() and backward().
+  std::vector<float> score(Lane& lane, std::span<const ScoredSequence> sequences, std::span<float> entropies);
+  // dlogp: one value a log-prob of the last forward(). Adds into `gradients` (the layout's flat buffer). Once per
+  // forward().
+  void backward(Lane& lane, std::span<const float> dlogp, std::span<float> gradients);
+
+  // Bytes of memory that forward() and backward() of `num_tokens` tokens take, for the memory ledger. The memory stays
+  // with the pass until it dies.
+  static std::size_t activation_bytes(const ModelConfig& config, int num_tokens, bool recompute_activations);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace jigsaw
