@@ -1,6 +1,6 @@
 // A file mapped read-only into memory. Move-only; may be read from several threads.
-// Who truncates the file in place while it is mapped makes readers of the lost part die (SIGBUS): replace model files by
-// rename, as save_hf_model does.
+// Who truncates the file in place while it is mapped makes readers of the lost part die (SIGBUS): replace model files
+// by rename, as save_hf_model does.
 #pragma once
 
 #include <cstddef>
