@@ -1,0 +1,32 @@
+// Transport over ZeroMQ with CURVE: the controller binds a ROUTER on the loopback, each worker connects a DEALER. Only
+// peers whose public key the controller was told (over MPI, at start) get in; everyone else is turned away in the
+// handshake. An endpoint belongs to the thread that made it.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/transport/transport.h"
+
+namespace jigsaw {
+
+// 40 printable characters each (Z85). The secret never leaves the process that made it.
+struct CurveKeys {
+  std::string public_key, secret_key;
+};
+Result<CurveKeys> make_curve_keys();
+
+struct ZmqServer {
+  std::unique_ptr<Transport> transport;
+  std::string endpoint;                       // "tcp://127.0.0.1:PORT", for the workers
+};
+// worker_keys[i] is the public key of worker i + 1.
+Result<ZmqServer> listen_for_workers(const CurveKeys& keys, std::span<const std::string> worker_keys);
+
+Result<std::unique_ptr<Transport>> connect_to_controller(PeerId self, const CurveKeys& keys,
+                                                         const std::string& endpoint,
+                                                         const std::string& controller_public_key);
+
+}  // namespace jigsaw
