@@ -1,4 +1,5 @@
-# Third-party libraries, each found once. README.md says why each is there.
+# Third-party libraries, each found once, by the build and by JigsawConfig.cmake alike: a static library's users link
+# what it links. README.md says why each is there.
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(Protobuf REQUIRED)
