@@ -2,6 +2,10 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
+#include <utility>
+
+#include "rollout/models/families/family.h"
 
 namespace jigsaw {
 namespace {
@@ -32,6 +36,21 @@ Status check_rope(const RopeConfig& rope) {
   return ok_status();
 }
 
+// That the switches are those of the family, since its files could say nothing else.
+Status check_family(const ModelConfig& config) {
+  JIGSAW_ASSIGN_OR_RETURN(const ModelFamily* family, find_family(config.family));
+  const auto invalid = [&](const std::string& key, bool wanted) {
+    return Error(ErrorCode::kInvalidArgument,
+                 key + ": must be " + (wanted ? "true" : "false") + " for the family " + config.family);
+  };
+  if (config.qkv_bias != family->qkv_bias) return invalid("qkv_bias", family->qkv_bias);
+  if (config.qk_norm != family->qk_norm) return invalid("qk_norm", family->qk_norm);
+  if (config.sliding_window > 0 && !family->sliding_window) {
+    return Error(ErrorCode::kInvalidArgument, "sliding_window: the family " + config.family + " has none");
+  }
+  return ok_status();
+}
+
 }  // namespace
 
 Status validate(const ModelConfig& config) {
@@ -53,7 +72,9 @@ Status validate(const ModelConfig& config) {
   if (config.head_dim % 2 != 0) return invalid("head_dim: " + std::to_string(config.head_dim) + " is odd");
   if (!(config.rms_norm_eps > 0) || !(config.rms_norm_eps < 1)) return invalid("rms_norm_eps: must be in (0, 1)");
   if (config.sliding_window < 0) return invalid("sliding_window: must be 0 (none) or more");
-  return check_rope(config.rope);
+  if (config.full_attention_layers < 0) return invalid("full_attention_layers: must be 0 or more");
+  JIGSAW_RETURN_IF_ERROR(check_rope(config.rope));
+  return check_family(config);
 }
 
 }  // namespace jigsaw

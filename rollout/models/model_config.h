@@ -17,6 +17,8 @@ struct RopeConfig {
   double low_freq_factor = 1.0;       // kLlama3
   double high_freq_factor = 4.0;      // kLlama3
   int original_max_positions = 8192;  // kLlama3
+
+  bool operator==(const RopeConfig&) const = default;
 };
 
 struct ModelConfig {
@@ -40,14 +42,16 @@ struct ModelConfig {
   std::vector<int> eos_tokens;  // any of them ends a rollout
   int bos_token = -1;           // -1: none
 
+  bool operator==(const ModelConfig&) const = default;
   int q_size() const { return num_heads * head_dim; }
   int kv_size() const { return num_kv_heads * head_dim; }
   // The window of one layer; 0 = all before.
   int window_of_layer(int layer) const { return layer < full_attention_layers ? 0 : sliding_window; }
 };
 
-// That all sizes are positive, fit together, and are small enough that their products fit 64 bits. Loaders call it; who
-// makes a config otherwise (YAML) calls it before PolicyWeights, which trusts its config.
+// That the family is known and has these features, and all sizes are positive, fit together, and are small enough that
+// their products fit 64 bits. Loaders call it; who makes a config otherwise (YAML) calls it before PolicyWeights, which
+// trusts its config.
 Status validate(const ModelConfig& config);
 
 }  // namespace jigsaw

@@ -27,14 +27,14 @@ struct ParameterPart {
 };
 
 struct Parameter {
-  std::string name;              // "layers.0.qkv", "embed", "final_norm"
-  int rows = 0;                  // outputs; for a vector its length
-  int cols = 0;                  // inputs; 0 for a vector
-  std::size_t offset = 0;        // floats from the start of the buffer
-  std::size_t size = 0;          // floats, padding included
+  std::string name;        // "layers.0.qkv", "embed", "final_norm"
+  int rows = 0;            // outputs; for a vector its length
+  int cols = 0;            // inputs; 0 for a vector
+  std::size_t offset = 0;  // floats from the start of the buffer
+  std::size_t size = 0;    // floats, padding included
   std::vector<ParameterPart> parts;
   bool is_matrix() const { return cols > 0; }
-  bool weight_decay = false;     // matrices only, as usual
+  bool weight_decay = false;  // matrices only, as usual
 };
 
 // Indices into ParameterLayout::parameters(); -1 where the model has no such parameter.
@@ -52,7 +52,7 @@ class ParameterLayout {
   const LayerParameters& layer(int index) const { return layers_[static_cast<std::size_t>(index)]; }
   int embedding() const { return embedding_; }
   int final_norm() const { return final_norm_; }
-  int output() const { return output_; }          // equals embedding() when tied
+  int output() const { return output_; }  // equals embedding() when tied
   std::size_t num_floats() const { return num_floats_; }
   // Numbers a person would count: no padding, tied matrices once.
   std::size_t num_parameters() const;
@@ -66,6 +66,7 @@ class ParameterLayout {
 
 // Row-major [parameter.rows][cols] <-> panels, for `part` only. `panels` is the parameter's start in the flat buffer.
 void pack_rows(const Parameter& parameter, const ParameterPart& part, std::span<const float> row_major, float* panels);
-void unpack_rows(const Parameter& parameter, const ParameterPart& part, const float* panels, std::span<float> row_major);
+void unpack_rows(const Parameter& parameter, const ParameterPart& part, const float* panels,
+                 std::span<float> row_major);
 
 }  // namespace jigsaw

@@ -1,5 +1,5 @@
-// The weights of one policy: a configuration, a layout, and one flat 64-byte aligned fp32 buffer. The rollout engine and
-// the trainer of a process share one copy. Only the trainer writes, and only while no rollout of this policy runs.
+// The weights of one policy: a configuration, a layout, and one flat 64-byte aligned fp32 buffer. The rollout engine
+// and the trainer of a process share one copy. Only the trainer writes, and only while no rollout of this policy runs.
 #pragma once
 
 #include <cstddef>
