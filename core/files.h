@@ -1,0 +1,16 @@
+// Files that are there whole or not at all, whenever the process is killed.
+#pragma once
+
+#include <filesystem>
+#include <string_view>
+
+#include "core/result.h"
+
+namespace jigsaw {
+
+// Writes beside `file`, syncs, and renames: readers see the old bytes or the new ones.
+Status write_file_atomically(const std::filesystem::path& file, std::string_view bytes);
+// Syncs every file in `folder` and the folder itself, then renames it to `target`, which must not exist.
+Status publish_folder(const std::filesystem::path& folder, const std::filesystem::path& target);
+
+}  // namespace jigsaw

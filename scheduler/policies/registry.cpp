@@ -1,0 +1,33 @@
+#include <functional>
+#include <map>
+
+#include "core/nearest_name.h"
+#include "scheduler/policies/greedy.h"
+#include "scheduler/policies/serial.h"
+
+namespace jigsaw {
+namespace {
+
+const std::map<std::string, std::function<std::unique_ptr<Policy>()>>& table() {
+  static const std::map<std::string, std::function<std::unique_ptr<Policy>()>> policies = {
+      {"greedy", [] { return std::make_unique<GreedyPolicy>(); }},
+      {"serial", [] { return std::make_unique<SerialPolicy>(); }},
+  };
+  return policies;
+}
+
+}  // namespace
+
+std::vector<std::string> policy_names() {
+  std::vector<std::string> names;
+  for (const auto& [name, make] : table()) names.push_back(name);
+  return names;
+}
+
+Result<std::unique_ptr<Policy>> make_policy(const std::string& name) {
+  const auto row = table().find(name);
+  if (row == table().end()) return Error(ErrorCode::kInvalidArgument, unknown_name_message("policy", name, policy_names()));
+  return row->second();
+}
+
+}  // namespace jigsaw

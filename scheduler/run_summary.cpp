@@ -1,0 +1,34 @@
+#include "scheduler/run_summary.h"
+
+#include <nlohmann/json.hpp>
+
+namespace jigsaw {
+
+std::string to_json(const RunSummary& summary) {
+  nlohmann::ordered_json json = {{"kind", summary.kind},
+                                 {"policy", summary.policy},
+                                 {"wall_s", summary.wall_s},
+                                 {"tokens", summary.tokens},
+                                 {"tokens_per_s", summary.tokens_per_s},
+                                 {"worker_busy_share", summary.worker_busy_share}};
+  json["pipelines"] = nlohmann::ordered_json::array();
+  for (const PipelineSummary& pipeline : summary.pipelines) {
+    json["pipelines"].push_back({{"name", pipeline.name},
+                                 {"steps", pipeline.steps},
+                                 {"tokens", pipeline.tokens},
+                                 {"step_s_mean", pipeline.step_s_mean},
+                                 {"latency_factor", pipeline.latency_factor},
+                                 {"reward_first", pipeline.reward_first},
+                                 {"reward_last", pipeline.reward_last},
+                                 {"weights_hash", pipeline.weights_hash}});
+  }
+  json["migrations"] = summary.migrations;
+  json["recomputed_tokens"] = summary.recomputed_tokens;
+  json["decisions"] = summary.decisions;
+  json["decision_us_p50"] = summary.decision_us_p50;
+  json["decision_us_p99"] = summary.decision_us_p99;
+  json["interrupted"] = summary.interrupted;
+  return json.dump();
+}
+
+}  // namespace jigsaw

@@ -1,0 +1,65 @@
+// What the controller gathers of a pipeline's running step, and of the steps before it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/result.h"
+#include "core/wire/messages.pb.h"
+#include "graph/graph.h"
+#include "scheduler/run_observer.h"
+#include "scheduler/run_summary.h"
+
+namespace jigsaw {
+
+// Sums over the finished steps of a run.
+struct PipelineTotals {
+  std::int64_t steps = 0, tokens = 0, recomputed_tokens = 0;
+  double step_s = 0, alone_s = 0;
+  std::vector<double> rewards;                 // mean of each step
+  std::string weights_hash;
+  std::int64_t policy_version = 0;
+
+  void add(const StepReport& report);
+  PipelineSummary summary(const std::string& name) const;
+};
+
+class StepState {
+ public:
+  void begin(int pipeline, const PipelineSpec& spec, std::int64_t step, Clock::TimePoint now);
+
+  // kCorrupt for a sample out of range or one that is there already: a sample is trained exactly once.
+  Status add_trajectory(wire::Trajectory trajectory);
+  // ref_logprobs of samples that are there; kCorrupt otherwise.
+  Status add_reference(const wire::Trajectory& scored);
+  // Of one worker's update node; kInternal when workers disagree about the new weights.
+  Status add_update(int update, const wire::UpdateStats& stats);
+  void add_node(const Node& node, const wire::NodeDone& done, Clock::TimePoint now);
+
+  int num_trajectories() const { return num_trajectories_; }
+  const wire::Trajectory& trajectory(std::uint32_t sample) const { return *trajectories_[sample]; }
+
+  // After the last node. Takes the trajectories along.
+  StepReport report(const PipelineSpec& spec, Clock::TimePoint now);
+
+ private:
+  int pipeline_ = 0;
+  std::int64_t step_ = 0;
+  Clock::TimePoint begin_, rollout_end_, logprob_end_;
+  std::vector<std::optional<wire::Trajectory>> trajectories_;
+  int num_trajectories_ = 0;
+  struct Update {
+    double loss = 0;
+    wire::UpdateStats stats;                   // sums over the workers; norm, rate and hash are the same on each
+    bool seen = false;
+  };
+  std::vector<Update> updates_;
+  std::map<std::pair<SubStageKind, int>, double> longest_busy_s_;  // by kind and update, over workers
+  std::int64_t recomputed_tokens_ = 0;
+};
+
+}  // namespace jigsaw

@@ -1,0 +1,100 @@
+#include "workers/job/job_config.h"
+
+#include <xxhash.h>
+
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "core/config/yaml_section.h"
+#include "core/philox.h"
+#include "workers/job/pipeline_sections.h"
+
+namespace jigsaw {
+namespace {
+
+constexpr int kWorkersMax = 4096;
+constexpr int kPipelinesMax = 64;
+
+bool is_plain_name(const std::string& name) {
+  return !name.empty() && name.size() <= 64 && name[0] != '.' &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == std::string::npos;
+}
+
+PipelineConfig read_pipeline(YamlSection& yaml, std::uint64_t job_seed, const std::filesystem::path& folder) {
+  PipelineConfig pipeline;
+  yaml.require("name");
+  yaml.read("name", pipeline.name);
+  if (!is_plain_name(pipeline.name)) {
+    yaml.add_error("name", "must be 1 to 64 letters, digits, '_', '-' or '.': folders are named after it");
+  }
+  // By name, not by place: the pipeline trains the same whichever others run beside it.
+  pipeline.seed = philox_key(job_seed, XXH3_64bits(pipeline.name.data(), pipeline.name.size()), 0);
+  read_model(yaml, pipeline, folder);
+  read_task(yaml, pipeline, folder);
+  read_reward(yaml, pipeline, folder);
+  read_algorithm(yaml, pipeline);
+  read_rollout(yaml, pipeline);
+  read_train(yaml, pipeline);
+  YamlSection checkpoint = yaml.section("checkpoint");
+  checkpoint.read("every", pipeline.checkpoint.every, 0);
+  checkpoint.read("keep", pipeline.checkpoint.keep, 1);
+  checkpoint.finish();
+  yaml.read_choice("mode", pipeline.mode, {"sync"});
+  yaml.read("weight", pipeline.weight, 1e-3, 1e3);
+  double deadline_s = 0;
+  yaml.read("deadline", deadline_s, 0, 1e7);
+  pipeline.deadline = std::chrono::milliseconds(static_cast<std::int64_t>(deadline_s * 1000));
+  check_fit(yaml, pipeline);
+  yaml.finish();
+  return pipeline;
+}
+
+}  // namespace
+
+Result<Job> read_job(const std::string& text, const std::filesystem::path& name,
+                     const std::vector<std::string>& settings) {
+  JIGSAW_ASSIGN_OR_RETURN(YamlSection yaml, YamlSection::parse(text, name.string()));
+  for (const std::string& setting : settings) {
+    const std::size_t equals = setting.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return Error(ErrorCode::kInvalidArgument, "--set " + setting + ": expected path=value, e.g. pipelines.0.train.steps=5");
+    }
+    JIGSAW_RETURN_IF_ERROR(yaml.set(setting.substr(0, equals), setting.substr(equals + 1)));
+  }
+  Job job;
+  JobConfig& config = job.config;
+  yaml.read("seed", config.seed);
+  yaml.read("workers", config.workers, 0, kWorkersMax);
+  yaml.read("threads_per_worker", config.threads_per_worker, 0, 1024);
+  yaml.read("policy", config.policy);
+  double memory_gb = 0, timeout_s = 60;
+  yaml.read("memory_gb_per_worker", memory_gb, 0, 1e6);
+  yaml.read("worker_timeout_s", timeout_s, 1, 1e6);
+  config.memory_bytes_per_worker = static_cast<std::uint64_t>(memory_gb * (1 << 30));
+  config.worker_timeout = std::chrono::milliseconds(static_cast<std::int64_t>(timeout_s * 1000));
+  yaml.require("pipelines");
+  std::set<std::string> names;
+  for (YamlSection& section : yaml.list("pipelines")) {
+    config.pipelines.push_back(read_pipeline(section, config.seed, name.parent_path()));
+    if (!names.insert(config.pipelines.back().name).second) {
+      section.add_error("name", "'" + config.pipelines.back().name + "' is the name of another pipeline already");
+    }
+  }
+  if (yaml.has("pipelines") && config.pipelines.empty()) yaml.add_error("pipelines", "needs at least one pipeline");
+  if (config.pipelines.size() > kPipelinesMax) yaml.add_error("pipelines", "more than 64 pipelines");
+  yaml.finish();
+  if (const std::string errors = yaml.errors(); !errors.empty()) return Error(ErrorCode::kInvalidArgument, errors);
+  job.yaml = yaml.to_yaml();
+  return job;
+}
+
+Result<Job> read_job_file(const std::filesystem::path& file, const std::vector<std::string>& settings) {
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) return Error(ErrorCode::kNotFound, file.string() + ": cannot read this job file");
+  std::ostringstream text;
+  text << stream.rdbuf();
+  return read_job(text.str(), file, settings);
+}
+
+}  // namespace jigsaw

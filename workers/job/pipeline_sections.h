@@ -1,0 +1,21 @@
+// The sections of one pipeline in the job file. Each reads its keys into `pipeline` and adds errors to `yaml`.
+#pragma once
+
+#include <filesystem>
+
+#include "core/config/yaml_section.h"
+#include "workers/job/job_config.h"
+
+namespace jigsaw {
+
+// `folder`: where relative paths start from.
+void read_model(YamlSection& yaml, PipelineConfig& pipeline, const std::filesystem::path& folder);
+void read_task(YamlSection& yaml, PipelineConfig& pipeline, const std::filesystem::path& folder);
+void read_reward(YamlSection& yaml, PipelineConfig& pipeline, const std::filesystem::path& folder);
+void read_algorithm(YamlSection& yaml, PipelineConfig& pipeline);
+void read_rollout(YamlSection& yaml, PipelineConfig& pipeline);
+void read_train(YamlSection& yaml, PipelineConfig& pipeline);
+// What only shows when sections are seen together.
+void check_fit(YamlSection& yaml, PipelineConfig& pipeline);
+
+}  // namespace jigsaw
