@@ -1,0 +1,275 @@
+// The trainer's forward and backward: log-probs equal to rollout's, gradients equal to finite differences, and bits
+// that nothing but the sequences can change.
+#include "rollout/models/training_pass.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "core/philox.h"
+#include "tests/rollout/models/model_testing.h"
+
+namespace jigsaw {
+namespace {
+
+using testing::bits;
+using testing::random_floats;
+using testing::random_tokens;
+using testing::small_model;
+
+constexpr int kMaxPositions = 96;
+
+// Prompts and completions of many shapes, one of them without completion.
+struct Batch {
+  explicit Batch(int vocab, std::uint64_t seed = 0) {
+    for (const auto& [length, prompt] : {std::pair{37, 5}, {20, 19}, {6, 6}, {64, 17}, {2, 1}, {50, 33}}) {
+      tokens.push_back(random_tokens(length, vocab, philox_key(seed, 1, tokens.size())));
+      prompts.push_back(prompt);
+    }
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+      sequences.push_back({tokens[i], prompts[i]});
+      num_logprobs += tokens[i].size() - static_cast<std::size_t>(prompts[i]);
+    }
+    dlogp = random_floats(num_logprobs, philox_key(seed, 2, 0));
+  }
+  std::vector<std::vector<std::int32_t>> tokens;
+  std::vector<int> prompts;
+  std::vector<ScoredSequence> sequences;
+  std::size_t num_logprobs = 0;
+  std::vector<float> dlogp;
+};
+
+class TrainingPassTest : public ::testing::TestWithParam<std::string> {
+ protected:
+  std::vector<float> gradient(TrainingPass& pass, Lane& lane, const Batch& batch) {
+    std::vector<float> gradients(weights_->layout().num_floats());
+    pass.forward(lane, batch.sequences, {});
+    pass.backward(lane, batch.dlogp, gradients);
+    return gradients;
+  }
+  std::unique_ptr<PolicyWeights> weights_ = small_model(GetParam());
+  Batch batch_{weights_->config().vocab_size};
+  Lane lane_{1};
+};
+INSTANTIATE_TEST_SUITE_P(Families, TrainingPassTest, ::testing::ValuesIn(testing::small_model_names()),
+                         [](const auto& info) { return info.param; });
+
+TEST_P(TrainingPassTest, LogProbsAreThoseOfRolloutBitForBit) {
+  TrainingPass pass(*weights_, kMaxPositions, false);
+  Transformer transformer(*weights_, kMaxPositions);
+  std::vector<float> decoded;
+  for (const ScoredSequence& sequence : batch_.sequences) {
+    const auto part = testing::decoded_logprobs(transformer, lane_, sequence);
+    decoded.insert(decoded.end(), part.begin(), part.end());
+  }
+  EXPECT_EQ(bits(pass.forward(lane_, batch_.sequences, {})), bits(decoded));
+  EXPECT_EQ(bits(pass.score(lane_, batch_.sequences, {})), bits(decoded));
+}
+
+TEST_P(TrainingPassTest, EntropiesComeWithTheLogProbs) {
+  TrainingPass pass(*weights_, kMaxPositions, false);
+  Transformer transformer(*weights_, kMaxPositions);
+  std::vector<float> entropies(batch_.num_logprobs), scored(batch_.num_logprobs);
+  pass.forward(lane_, batch_.sequences, entropies);
+  pass.score(lane_, batch_.sequences, scored);
+  EXPECT_EQ(bits(entropies), bits(scored));
+
+  // Of the first completion token of the first sequence, in double.
+  const auto logits = testing::logits_in_chunks(transformer, lane_, batch_.tokens[0], {64});
+  const auto vocab = static_cast<std::size_t>(weights_->config().vocab_size);
+  const auto row = std::span(logits).subspan(4 * vocab, vocab);
+  double sum = 0, entropy = 0;
+  for (const float logit : row) sum += std::exp(double{logit});
+  for (const float logit : row) entropy -= std::exp(logit) / sum * (logit - std::log(sum));
+  EXPECT_NEAR(entropies[0], entropy, 1e-4);
+}
+
+TEST_P(TrainingPassTest, RecomputationAndThreadsDoNotChangeABitOfTheGradient) {
+  TrainingPass keeping(*weights_, kMaxPositions, false), recomputing(*weights_, kMaxPositions, true);
+  const auto expected = bits(gradient(keeping, lane_, batch_));
+  EXPECT_EQ(bits(gradient(keeping, lane_, batch_)), expected) << "the same pass again";
+  EXPECT_EQ(bits(gradient(recomputing, lane_, batch_)), expected) << "recomputed";
+  for (const int num_threads : {2, 3}) {
+    Lane lane(num_threads);
+    EXPECT_EQ(bits(gradient(keeping, lane, batch_)), expected) << num_threads << " threads";
+    EXPECT_EQ(bits(gradient(recomputing, lane, batch_)), expected) << num_threads << " threads, recomputed";
+  }
+}
+
+TEST_P(TrainingPassTest, KernelVariantsGiveTheSameBits) {
+  testing::KernelVariants variants;
+  TrainingPass pass(*weights_, kMaxPositions, false);
+  const auto expected = bits(gradient(pass, lane_, batch_));
+  for (const std::string& name : variants.available()) {
+    ASSERT_TRUE(kernels::select_variant(name));
+    EXPECT_EQ(bits(gradient(pass, lane_, batch_)), expected) << name;
+  }
+}
+
+TEST_P(TrainingPassTest, ScoringBetweenForwardAndBackwardChangesNothing) {
+  for (const bool recompute : {false, true}) {
+    TrainingPass pass(*weights_, kMaxPositions, recompute);
+    const auto expected = bits(gradient(pass, lane_, batch_));
+    std::vector<float> gradients(weights_->layout().num_floats());
+    pass.forward(lane_, batch_.sequences, {});
+    pass.score(lane_, Batch(weights_->config().vocab_size, 9).sequences, {});
+    pass.backward(lane_, batch_.dlogp, gradients);
+    EXPECT_EQ(bits(gradients), expected);
+  }
+}
+
+// The derivative along a random direction within each parameter, against central differences of the log-probs.
+TEST_P(TrainingPassTest, GradientMatchesFiniteDifferences) {
+  TrainingPass pass(*weights_, kMaxPositions, false);
+  const std::vector<float> gradients = gradient(pass, lane_, batch_);
+  const auto objective = [&] {
+    const auto logprobs = pass.score(lane_, batch_.sequences, {});
+    double sum = 0;
+    for (std::size_t i = 0; i < logprobs.size(); ++i) sum += double{logprobs[i]} * batch_.dlogp[i];
+    return sum;
+  };
+  const auto& parameters = weights_->layout().parameters();
+  for (std::size_t index = 0; index < parameters.size(); ++index) {
+    const Parameter& parameter = parameters[index];
+    float* values = weights_->parameter(static_cast<int>(index));
+    const std::vector<float> before(values, values + parameter.size);
+    std::vector<float> direction = random_floats(parameter.size, index);
+    double norm = 0, expected = 0;
+    for (std::size_t i = 0; i < direction.size(); ++i) {
+      if (before[i] == 0.0f) direction[i] = 0.0f;  // padding
+      norm += double{direction[i]} * direction[i];
+    }
+    const double step = 4e-3 / std::sqrt(norm);
+    for (std::size_t i = 0; i < direction.size(); ++i) {
+      expected += double{gradients[parameter.offset + i]} * direction[i] / std::sqrt(norm);
+    }
+    const auto at = [&](double by) {
+      for (std::size_t i = 0; i < direction.size(); ++i) values[i] = before[i] + static_cast<float>(by * direction[i]);
+      return objective();
+    };
+    const double difference = (at(step) - at(-step)) / 8e-3;
+    std::copy(before.begin(), before.end(), values);
+    EXPECT_NEAR(difference, expected, 0.01 * std::abs(expected) + 0.003) << parameter.name;
+  }
+}
+
+TEST_P(TrainingPassTest, GradientsAddToWhatIsThereAndPaddingStaysZero) {
+  TrainingPass pass(*weights_, kMaxPositions, false);
+  const std::vector<float> once = gradient(pass, lane_, batch_);
+  std::vector<float> twice = once;
+  pass.forward(lane_, batch_.sequences, {});
+  pass.backward(lane_, batch_.dlogp, twice);
+  for (const Parameter& parameter : weights_->layout().parameters()) {
+    double difference = 0, norm = 0;
+    for (std::size_t i = parameter.offset; i < parameter.offset + parameter.size; ++i) {
+      difference += std::pow(double{twice[i]} - 2.0 * once[i], 2);
+      norm += std::pow(2.0 * once[i], 2);
+    }
+    EXPECT_GT(norm, 0) << parameter.name;
+    EXPECT_LT(std::sqrt(difference), 1e-5 * std::sqrt(norm)) << parameter.name;
+    // A panel of 16 outputs: element (n, k) at (n / 16) * cols * 16 + k * 16 + n % 16.
+    for (int n = parameter.rows; parameter.is_matrix() && n % kPanelWidth != 0; ++n) {
+      for (int k = 0; k < parameter.cols; ++k) {
+        EXPECT_EQ(once[parameter.offset + static_cast<std::size_t>((n / 16 * parameter.cols + k) * 16 + n % 16)], 0.0f);
+      }
+    }
+  }
+}
+
+// Where the output matrix is not also the embedding, a gradient matrix is one chain over the rows.
+TEST_P(TrainingPassTest, CuttingABatchIntoPassesKeepsTheBitsOfMatrixGradients) {
+  TrainingPass pass(*weights_, kMaxPositions, false);
+  const std::vector<float> whole = gradient(pass, lane_, batch_);
+  std::vector<float> parts(whole.size());
+  std::size_t first = 0;
+  for (const ScoredSequence& sequence : batch_.sequences) {
+    const std::size_t count = sequence.tokens.size() - static_cast<std::size_t>(sequence.prompt_length);
+    pass.forward(lane_, {&sequence, 1}, {});
+    pass.backward(lane_, std::span(batch_.dlogp).subspan(first, count), parts);
+    first += count;
+  }
+  for (const Parameter& parameter : weights_->layout().parameters()) {
+    if (!parameter.is_matrix() || (parameter.name == "embed" && weights_->config().tied_embeddings)) continue;
+    EXPECT_EQ(bits(std::span(parts).subspan(parameter.offset, parameter.size)),
+              bits(std::span(whole).subspan(parameter.offset, parameter.size)))
+        << parameter.name;
+  }
+}
+
+TEST(TrainingPassTest, NothingToScoreGivesNothing) {
+  const auto weights = small_model("llama");
+  TrainingPass pass(*weights, kMaxPositions, false);
+  Lane lane(1);
+  const std::vector<std::int32_t> tokens = {1, 2, 3};
+  const ScoredSequence prompt_only{tokens, 3};
+  std::vector<float> gradients(weights->layout().num_floats());
+  EXPECT_TRUE(pass.forward(lane, {&prompt_only, 1}, {}).empty());
+  pass.backward(lane, {}, gradients);
+  EXPECT_THAT(gradients, ::testing::Each(0.0f));
+  EXPECT_TRUE(pass.score(lane, {}, {}).empty());
+}
+
+// More rows than a chunk of the vocabulary projection, and more tokens than score() takes at a time.
+TEST(TrainingPassTest, ChunksOfRowsAndSequencesDoNotShow) {
+  const auto weights = small_model("llama_tied");
+  const int vocab = weights->config().vocab_size;
+  TrainingPass pass(*weights, kMaxPositions, false);
+  Lane lane(2);
+  std::vector<std::vector<std::int32_t>> tokens;
+  std::vector<ScoredSequence> sequences;
+  std::vector<float> one_by_one;
+  for (std::uint64_t i = 0; i < 40; ++i) tokens.push_back(random_tokens(90, vocab, i));
+  for (const auto& list : tokens) {
+    sequences.push_back({list, 3});
+    const auto part = pass.score(lane, {&sequences.back(), 1}, {});
+    one_by_one.insert(one_by_one.end(), part.begin(), part.end());
+  }
+  EXPECT_EQ(bits(pass.score(lane, sequences, {})), bits(one_by_one));
+  EXPECT_EQ(bits(pass.forward(lane, sequences, {})), bits(one_by_one));
+
+  // The gradient of 40 equal weights, whose output matrix is summed over several chunks.
+  const std::vector<float> dlogp = random_floats(one_by_one.size(), 5);
+  std::vector<float> gradients(weights->layout().num_floats()), parts(gradients.size());
+  pass.backward(lane, dlogp, gradients);
+  std::size_t first = 0;
+  for (const ScoredSequence& sequence : sequences) {
+    const std::size_t count = pass.forward(lane, {&sequence, 1}, {}).size();
+    pass.backward(lane, std::span(dlogp).subspan(first, count), parts);
+    first += count;
+  }
+  double difference = 0, norm = 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    difference += std::pow(double{parts[i]} - gradients[i], 2);
+    norm += std::pow(double{gradients[i]}, 2);
+  }
+  EXPECT_LT(std::sqrt(difference), 1e-5 * std::sqrt(norm));
+}
+
+TEST(TrainingPassTest, ActivationBytesFollowWhatIsKept) {
+  const ModelConfig config = testing::small_model_config("qwen3");
+  const std::size_t kept = TrainingPass::activation_bytes(config, 4096, false);
+  const std::size_t recomputed = TrainingPass::activation_bytes(config, 4096, true);
+  // Two of three layers' qkv, attention, middle and gate_up: floats a row, by hand.
+  const std::size_t layer_row = (6 + 2 * 2) * 20 + 6 * 20 + 40 + 2 * 56;
+  EXPECT_EQ(kept - recomputed, std::size_t{2} * 4096 * layer_row * sizeof(float));
+  EXPECT_GT(recomputed, std::size_t{4} * 4096 * 40 * sizeof(float));
+}
+
+TEST(TrainingPassDeathTest, MisuseEndsTheProcess) {
+  const auto weights = small_model("llama");
+  TrainingPass pass(*weights, 8, false);
+  Lane lane(1);
+  const std::vector<std::int32_t> tokens = {1, 2, 3}, too_long(9, 1);
+  const ScoredSequence no_prompt{tokens, 0}, long_one{too_long, 1}, good{tokens, 1};
+  std::vector<float> gradients(weights->layout().num_floats());
+  EXPECT_DEATH(pass.forward(lane, {&no_prompt, 1}, {}), "prompt_length");
+  EXPECT_DEATH(pass.forward(lane, {&long_one, 1}, {}), "longer than 8 positions");
+  EXPECT_DEATH(pass.backward(lane, {}, gradients), "without forward");
+  pass.forward(lane, {&good, 1}, {});
+  EXPECT_DEATH(pass.backward(lane, {}, gradients), "dlogp");
+}
+
+}  // namespace
+}  // namespace jigsaw
