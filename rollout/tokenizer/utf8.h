@@ -1,0 +1,31 @@
+// UTF-8 and code points. Pure functions.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace jigsaw {
+
+// Each maximal invalid part becomes one U+FFFD, as Python's errors="replace" and Rust's from_utf8_lossy do.
+std::string replace_invalid_utf8(std::string_view bytes);
+bool is_valid_utf8(std::string_view bytes);
+
+struct DecodedCodePoint {
+  char32_t value;
+  int num_bytes;  // 1 to 4
+};
+// The code point at `position` (inside `text`). `text` must be valid UTF-8.
+DecodedCodePoint code_point_at(std::string_view text, std::size_t position);
+// The code point that ends before `end` (> 0). `text` must be valid UTF-8.
+DecodedCodePoint code_point_before(std::string_view text, std::size_t end);
+
+// `value` must be a Unicode scalar value.
+void append_utf8(char32_t value, std::string& out);
+
+// Unicode White_Space. Unlike C's isspace or PCRE's \s: U+0085 and U+2028 are in, U+180E and U+200B are not.
+bool is_white_space(char32_t value);
+// General category N, e.g. also U+00BD (one half), U+2167 (Roman eight), U+0663 (Arabic-Indic three).
+bool is_numeric(char32_t value);
+
+}  // namespace jigsaw
