@@ -1,0 +1,42 @@
+// A ChildProcess that is one: a program run with pipes (spawn.h).
+#pragma once
+
+#include <vector>
+
+#include "workers/rewards/child_process.h"
+#include "workers/rewards/spawn.h"
+
+namespace jigsaw {
+
+// Processes that were killed and are still to be collected, which the kernel may delay.
+class Graveyard {
+ public:
+  // Waits for the rest, up to 2 s in all; what is left then (a process stuck in the kernel) is init's.
+  ~Graveyard();
+  // Kills the process group of `pid`, a child of ours that has not been collected.
+  void bury(pid_t pid);
+  std::size_t num_waiting() const { return pids_.size(); }
+
+ private:
+  void collect();
+  std::vector<pid_t> pids_;
+};
+
+class PipedLauncher final : public ChildLauncher {
+ public:
+  // A line of a process may have this many bytes; more make it fail. Bounds what a process can make us hold.
+  static constexpr std::size_t kLineBytesMax = std::size_t{1} << 20;
+
+  // `argv`: at least the program. Fails if there is no such program.
+  static Result<std::unique_ptr<PipedLauncher>> create(const std::vector<std::string>& argv,
+                                                       std::size_t memory_bytes_max);
+  Result<std::unique_ptr<ChildProcess>> launch() override;
+
+ private:
+  explicit PipedLauncher(SpawnOptions options) : options_(std::move(options)) {}
+
+  SpawnOptions options_;
+  Graveyard graveyard_;
+};
+
+}  // namespace jigsaw
