@@ -42,6 +42,9 @@ install(TARGETS ${jigsaw_libraries} EXPORT JigsawTargets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
   OBJECTS DESTINATION ${CMAKE_INSTALL_LIBDIR}
   FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/jigsaw)
+# The headers that protoc makes belong to no file set, yet installed headers include them.
+install(DIRECTORY ${PROJECT_BINARY_DIR}/generated/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/jigsaw
+  FILES_MATCHING PATTERN "*.pb.h")
 install(EXPORT JigsawTargets NAMESPACE jigsaw:: DESTINATION ${jigsaw_package_folder})
 if(TARGET jigsaw)
   install(TARGETS jigsaw RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

@@ -57,6 +57,7 @@ TEST(LayoutTest, EverySourceAndHeaderIsListedInTheBuild) {
   std::vector<std::string> unlisted;
   for (const auto& file : read_sources(JIGSAW_SOURCE_DIR)) {
     if (file.path.ends_with(".inc")) continue;  // a part of the sources that include it
+    if (file.path.starts_with("examples/") && file.path.ends_with(".h")) continue;  // a program has no file set
     const auto folder = folder_of(file.path);
     if (!names_listed_for(folder).contains(file.path.substr(folder.size() + 1))) unlisted.push_back(file.path);
   }
