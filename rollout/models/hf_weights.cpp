@@ -64,7 +64,27 @@ Error no_weights(const std::filesystem::path& folder) {
 // Rotary frequencies that old checkpoints carry along; they are computed from the configuration.
 bool is_ignored(std::string_view name) { return name.ends_with("rotary_emb.inv_freq"); }
 
-StoredWeights to_stored(const std::filesystem::path& folder, const std::vector<SafetensorsFile>& files) {
+}  // namespace
+
+Result<std::vector<SafetensorsFile>> open_hf_files(const std::filesystem::path& folder) {
+  std::vector<SafetensorsFile> files;
+  std::error_code ignored;
+  if (std::filesystem::exists(folder / kSingleFile, ignored)) {
+    JIGSAW_ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::open(folder / kSingleFile));
+    files.push_back(std::move(file));
+    return files;
+  }
+  if (!std::filesystem::exists(folder / kIndexFile, ignored)) return no_weights(folder);
+  JIGSAW_ASSIGN_OR_RETURN(const ShardTensors shards, read_index(folder / kIndexFile));
+  for (const auto& [name, tensors] : shards) {
+    JIGSAW_ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::open(folder / name));
+    JIGSAW_RETURN_IF_ERROR(check_shard(file, tensors));
+    files.push_back(std::move(file));
+  }
+  return files;
+}
+
+StoredWeights hf_stored_weights(const std::filesystem::path& folder, const std::vector<SafetensorsFile>& files) {
   StoredWeights stored;
   stored.place = folder.string();
   bool prefixed = false;
@@ -86,28 +106,6 @@ StoredWeights to_stored(const std::filesystem::path& folder, const std::vector<S
     if (!weight.hf_name.starts_with("lm_head.")) weight.hf_name.insert(0, kPrefix);
   }
   return stored;
-}
-
-}  // namespace
-
-Result<HfWeights> open_hf_weights(const std::filesystem::path& folder) {
-  HfWeights weights;
-  std::error_code ignored;
-  if (std::filesystem::exists(folder / kSingleFile, ignored)) {
-    JIGSAW_ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::open(folder / kSingleFile));
-    weights.files.push_back(std::move(file));
-  } else if (std::filesystem::exists(folder / kIndexFile, ignored)) {
-    JIGSAW_ASSIGN_OR_RETURN(const ShardTensors shards, read_index(folder / kIndexFile));
-    for (const auto& [name, tensors] : shards) {
-      JIGSAW_ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::open(folder / name));
-      JIGSAW_RETURN_IF_ERROR(check_shard(file, tensors));
-      weights.files.push_back(std::move(file));
-    }
-  } else {
-    return no_weights(folder);
-  }
-  weights.stored = to_stored(folder, weights.files);
-  return weights;
 }
 
 }  // namespace jigsaw

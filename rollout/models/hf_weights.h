@@ -11,11 +11,10 @@
 
 namespace jigsaw {
 
-struct HfWeights {
-  std::vector<SafetensorsFile> files;  // keep the bytes of `stored` alive
-  StoredWeights stored;
-};
+// All files of the folder's weights, checked against the index where there is one.
+Result<std::vector<SafetensorsFile>> open_hf_files(const std::filesystem::path& folder);
 
-Result<HfWeights> open_hf_weights(const std::filesystem::path& folder);
+// Their tensors; bytes are a loan from `files`.
+StoredWeights hf_stored_weights(const std::filesystem::path& folder, const std::vector<SafetensorsFile>& files);
 
 }  // namespace jigsaw

@@ -5,6 +5,7 @@
 
 #include "rollout/models/atomic_file.h"
 #include "rollout/models/gguf_model.h"
+#include "rollout/models/gguf_types.h"
 #include "rollout/models/hf_config.h"
 #include "rollout/models/hf_weights.h"
 #include "rollout/models/safetensors_writer.h"
@@ -27,14 +28,6 @@ Result<Kind> kind_of(const std::filesystem::path& path) {
   return Kind::kGguf;
 }
 
-std::vector<StoredTensor> listing(const StoredWeights& stored) {
-  std::vector<StoredTensor> tensors;
-  for (const StoredWeight& weight : stored.weights) {
-    tensors.push_back({weight.stored_name, weight.type, weight.shape, weight.bytes.size(), weight.file});
-  }
-  return tensors;
-}
-
 }  // namespace
 
 Result<ModelConfig> read_model_config(const std::filesystem::path& path) {
@@ -52,8 +45,8 @@ Result<std::unique_ptr<PolicyWeights>> load_model(const std::filesystem::path& p
     return assemble_weights(config, gguf_stored_weights(file, config));
   }
   JIGSAW_ASSIGN_OR_RETURN(const ModelConfig config, read_hf_config(path));
-  JIGSAW_ASSIGN_OR_RETURN(const HfWeights weights, open_hf_weights(path));
-  return assemble_weights(config, weights.stored);
+  JIGSAW_ASSIGN_OR_RETURN(const std::vector<SafetensorsFile> files, open_hf_files(path));
+  return assemble_weights(config, hf_stored_weights(path, files));
 }
 
 Status save_hf_model(const PolicyWeights& weights, const std::filesystem::path& folder) {
@@ -66,12 +59,22 @@ Status save_hf_model(const PolicyWeights& weights, const std::filesystem::path& 
 
 Result<std::vector<StoredTensor>> list_tensors(const std::filesystem::path& path) {
   JIGSAW_ASSIGN_OR_RETURN(const Kind kind, kind_of(path));
+  std::vector<StoredTensor> tensors;
   if (kind == Kind::kFolder) {
-    JIGSAW_ASSIGN_OR_RETURN(const HfWeights weights, open_hf_weights(path));
-    return listing(weights.stored);
+    JIGSAW_ASSIGN_OR_RETURN(const std::vector<SafetensorsFile> files, open_hf_files(path));
+    for (const SafetensorsFile& file : files) {
+      for (const SafetensorsEntry& entry : file.entries()) {
+        tensors.push_back({entry.name, entry.type, entry.shape, entry.end - entry.begin, file.path().string()});
+      }
+    }
+    return tensors;
   }
   JIGSAW_ASSIGN_OR_RETURN(const GgufFile file, GgufFile::open(path));
-  return listing(gguf_stored_weights(file, ModelConfig{}));
+  for (const GgufTensor& tensor : file.tensors()) {
+    const std::string type(find_gguf_type(tensor.type)->name);
+    tensors.push_back({tensor.name, type, tensor.shape, tensor.bytes.size(), path.string()});
+  }
+  return tensors;
 }
 
 }  // namespace jigsaw
