@@ -1,0 +1,22 @@
+// While one of these lives, LibTorch computes on the calling thread alone. The losses are a few thousand elements, for
+// which threads only cost; and sums over them must not depend on how many there are.
+//
+// The first one also settles LibTorch's vector width for the process, unless ATEN_CPU_CAPABILITY does: AVX2 on every
+// machine that has it, since sums of AVX-512 code have another order and workers of one job may differ. Executor
+// thread.
+#pragma once
+
+namespace jigsaw {
+
+class SingleThreadedTorch {
+ public:
+  SingleThreadedTorch();
+  ~SingleThreadedTorch();
+  SingleThreadedTorch(const SingleThreadedTorch&) = delete;
+  SingleThreadedTorch& operator=(const SingleThreadedTorch&) = delete;
+
+ private:
+  int num_threads_before_;
+};
+
+}  // namespace jigsaw

@@ -1,0 +1,82 @@
+#include "workers/trainer/step_bench.h"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <utility>
+
+#include "core/philox.h"
+#include "workers/trainer/trainer.h"
+
+namespace jigsaw {
+namespace {
+
+using Seconds = std::chrono::duration<double>;
+
+Status validate(const StepBenchOptions& options, const ModelConfig& model) {
+  const auto invalid = [](const std::string& message) { return Error(ErrorCode::kInvalidArgument, message); };
+  if (options.completion_lengths.empty()) return invalid("completion_lengths: no samples to train on");
+  const auto [shortest, longest] = std::ranges::minmax(options.completion_lengths);
+  if (shortest < 1 || options.prompt_tokens < 1) return invalid("prompts and completions need a token at least");
+  if (options.group_size < 1 || options.num_steps < 1) return invalid("group_size and num_steps must be at least 1");
+  if (longest > model.max_positions || options.prompt_tokens > model.max_positions - longest) {
+    return invalid("prompt and longest completion exceed the model's " + std::to_string(model.max_positions) +
+                   " positions");
+  }
+  return ok_status();
+}
+
+std::vector<TrainingSample> random_samples(const StepBenchOptions& options, int vocab_size) {
+  std::vector<TrainingSample> samples;
+  for (std::size_t i = 0; i < options.completion_lengths.size(); ++i) {
+    TrainingSample sample;
+    sample.group = static_cast<std::int64_t>(i) / options.group_size;
+    sample.reward = philox_uniform(options.seed, i, 0);
+    sample.prompt_length = options.prompt_tokens;
+    const int length = options.prompt_tokens + options.completion_lengths[i];
+    for (int t = 0; t < length; ++t) {
+      const double draw = philox_uniform(options.seed, i, static_cast<std::uint64_t>(t) + 1);
+      sample.tokens.push_back(static_cast<std::int32_t>(draw * vocab_size));
+    }
+    samples.push_back(std::move(sample));
+  }
+  return samples;
+}
+
+}  // namespace
+
+Result<std::vector<StepTiming>> time_training_steps(Lane& lane, PolicyWeights& weights,
+                                                    const StepBenchOptions& options) {
+  JIGSAW_RETURN_IF_ERROR(validate(options, weights.config()));
+  const int longest = std::ranges::max(options.completion_lengths);
+  TrainerOptions trainer_options;
+  trainer_options.algorithm.name = options.algorithm;
+  trainer_options.algorithm.max_completion_length = longest;
+  trainer_options.max_positions = options.prompt_tokens + longest;
+  trainer_options.micro_batch_tokens = options.micro_batch_tokens;
+  trainer_options.recompute_activations = options.recompute_activations;
+  JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<Trainer> trainer, Trainer::create(weights, trainer_options));
+  const std::vector<TrainingSample> samples = random_samples(options, weights.config().vocab_size);
+  JIGSAW_ASSIGN_OR_RETURN(const BatchAdvantages advantages, compute_advantages(trainer_options.algorithm, samples));
+
+  std::vector<StepTiming> timings;
+  for (int step = 0; step < options.num_steps; ++step) {
+    StepTiming& timing = timings.emplace_back();
+    for (const TrainingSample& sample : samples) timing.num_tokens += static_cast<std::int64_t>(sample.tokens.size());
+    SlotBatch batch{0, samples, advantages.per_token, advantages.num_samples, advantages.num_tokens};
+
+    const auto begin = std::chrono::steady_clock::now();
+    trainer->begin_slot(std::move(batch));
+    for (bool is_done = false; !is_done;) {
+      JIGSAW_ASSIGN_OR_RETURN(const bool has_more, trainer->run_micro_batch(lane));
+      is_done = !has_more;
+    }
+    const auto trained = std::chrono::steady_clock::now();
+    JIGSAW_RETURN_IF_ERROR(trainer->apply_update(lane, trainer->slot_gradient()));
+    timing.forward_backward_s = Seconds(trained - begin).count();
+    timing.update_s = Seconds(std::chrono::steady_clock::now() - trained).count();
+  }
+  return timings;
+}
+
+}  // namespace jigsaw

@@ -1,0 +1,196 @@
+#include "workers/trainer/trainer.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <utility>
+
+#include "core/check.h"
+#include "rollout/models/training_pass.h"
+#include "workers/trainer/adamw_optimizer.h"
+#include "workers/trainer/completion_logprobs.h"
+#include "workers/trainer/micro_batches.h"
+#include "workers/trainer/policy_loss.h"
+#include "workers/trainer/sample_checks.h"
+#include "workers/trainer/single_threaded_torch.h"
+
+namespace jigsaw {
+namespace {
+
+std::span<const float> loan(const std::vector<float>& values) { return values; }
+
+std::vector<ScoredSequence> scored_sequences(std::span<const TrainingSample> samples, const MicroBatch& pack) {
+  std::vector<ScoredSequence> sequences;
+  for (const std::size_t i : pack.samples) sequences.push_back({samples[i].tokens, samples[i].prompt_length});
+  return sequences;
+}
+
+class TorchTrainer final : public Trainer {
+ public:
+  TorchTrainer(PolicyWeights& weights, const TrainerOptions& options)
+      : weights_(weights),
+        options_(options),
+        pass_(weights, options.max_positions, options.recompute_activations),
+        optimizer_(weights, options.optimizer),
+        gradient_(weights.layout().num_floats()) {
+    const std::span<float> floats = weights.floats();
+    weights_F_ = at::from_blob(floats.data(), {static_cast<std::int64_t>(floats.size())}, at::kFloat);
+    weights_F_.set_requires_grad(true);
+  }
+
+  void begin_slot(SlotBatch batch) override {
+    slot_ = std::move(batch);
+    slot_error_ = check_slot();
+    packs_ = pack_micro_batches(slot_.samples, options_.micro_batch_tokens);
+    next_pack_ = 0;
+    result_ = {};
+    std::ranges::fill(gradient_.span(), 0.0f);
+  }
+
+  Result<bool> run_micro_batch(Lane& lane) override {
+    if (slot_error_) return *slot_error_;
+    if (next_pack_ == packs_.size()) return false;
+    try {
+      JIGSAW_RETURN_IF_ERROR(train_pack(lane, packs_[next_pack_]));
+    } catch (const std::exception& exception) {
+      return Error(ErrorCode::kInternal, slot_name() + ": LibTorch: " + exception.what());
+    }
+    ++next_pack_;
+    return next_pack_ < packs_.size();
+  }
+
+  SlotResult slot_result() const override { return result_; }
+  std::span<float> slot_gradient() override { return gradient_.span(); }
+
+  Result<UpdateStats> apply_update(Lane& lane, std::span<const float> gradient) override {
+    JIGSAW_ASSIGN_OR_RETURN(const AdamwOptimizer::StepStats step, optimizer_.step(lane, gradient));
+    return UpdateStats{step.grad_norm, step.lr, weights_.hash()};
+  }
+
+  std::int64_t version() const override { return optimizer_.num_steps(); }
+
+  Result<std::vector<std::vector<float>>> score(Lane& lane, std::span<const TrainingSample> samples,
+                                                const PolicyWeights* reference) override {
+    const PolicyWeights& weights = reference == nullptr ? weights_ : *reference;
+    for (std::size_t i = 0; i < samples.size(); ++i) {
+      JIGSAW_RETURN_IF_ERROR(check_for_model("sample " + std::to_string(i), samples[i], limits_of(weights)));
+    }
+    std::vector<ScoredSequence> sequences;
+    for (const TrainingSample& sample : samples) {
+      if (sample.completion_length() > 0) sequences.push_back({sample.tokens, sample.prompt_length});
+    }
+    std::vector<float> values;
+    if (reference == nullptr) {
+      values = pass_.score(lane, sequences, {});
+    } else {
+      TrainingPass reference_pass(*reference, options_.max_positions, /*recompute_activations=*/false);
+      values = reference_pass.score(lane, sequences, {});
+    }
+    std::vector<std::vector<float>> logprobs;
+    auto next = values.cbegin();
+    for (const TrainingSample& sample : samples) {
+      const auto end = next + sample.completion_length();
+      logprobs.emplace_back(next, end);
+      next = end;
+    }
+    return logprobs;
+  }
+
+  Status save_optimizer(const std::string& file) const override { return optimizer_.save(file); }
+  Status load_optimizer(const std::string& file) override { return optimizer_.load(file); }
+
+  std::size_t state_bytes() const override {
+    return sizeof(float) * gradient_.size() + AdamwOptimizer::state_bytes(weights_.layout());
+  }
+  std::size_t activation_bytes() const override {
+    const int pack_tokens_max = std::max(options_.micro_batch_tokens, options_.max_positions);
+    return TrainingPass::activation_bytes(weights_.config(), pack_tokens_max, options_.recompute_activations);
+  }
+
+ private:
+  SampleLimits limits_of(const PolicyWeights& weights) const {
+    return {weights.config().vocab_size, options_.max_positions};
+  }
+  std::string slot_name() const { return "gradient slot " + std::to_string(slot_.slot); }
+
+  std::optional<Error> check_slot() const {
+    CHECK(slot_.advantages.size() == slot_.samples.size());
+    CHECK(slot_.num_samples_total >= static_cast<std::int64_t>(slot_.samples.size()));
+    for (std::size_t i = 0; i < slot_.samples.size(); ++i) {
+      const std::string where = slot_name() + ", sample " + std::to_string(i);
+      Status status = check_for_model(where, slot_.samples[i], limits_of(weights_));
+      if (status.ok()) status = check_for_loss(where, options_.algorithm, slot_.samples[i], slot_.advantages[i]);
+      if (!status.ok()) return status.error();
+    }
+    return std::nullopt;
+  }
+
+  // Adds the pack's loss to the result and its gradient to the buffer.
+  Status train_pack(Lane& lane, const MicroBatch& pack) {
+    const SingleThreadedTorch single_threaded;
+    std::vector<LossSample> loss_samples;
+    std::size_t num_tokens = 0;
+    for (const std::size_t i : pack.samples) {
+      const TrainingSample& sample = slot_.samples[i];
+      loss_samples.push_back({slot_.advantages[i], loan(sample.old_logprobs), loan(sample.ref_logprobs)});
+      num_tokens += slot_.advantages[i].size();
+    }
+    std::vector<float> entropies(num_tokens);
+    const at::Tensor logprobs_N = completion_logprobs(
+        weights_F_, {&pass_, &lane, scored_sequences(slot_.samples, pack), entropies, gradient_.span()});
+
+    const LossDenominators denominators{slot_.num_samples_total, slot_.num_tokens_total};
+    LossCounts counts;
+    const at::Tensor loss =
+        policy_loss(options_.algorithm, denominators, logprobs_N.to(at::kDouble), loss_samples, counts);
+    const double loss_value = loss.item<double>();
+    if (!std::isfinite(loss_value)) {
+      return Error(ErrorCode::kInvalidArgument,
+                   slot_name() + ": the loss is " + std::to_string(loss_value) +
+                       "; a log-prob of these samples is far from old_logprobs or ref_logprobs, or the weights have "
+                       "diverged: lower lr, or sample with the current policy");
+    }
+    loss.backward();
+
+    result_.loss += loss_value;
+    for (const float entropy : entropies) result_.entropy_sum += entropy;
+    result_.kl_sum += counts.kl_sum;
+    result_.clipped_tokens += counts.clipped_tokens;
+    result_.num_tokens += static_cast<std::int64_t>(num_tokens);
+    return ok_status();
+  }
+
+  PolicyWeights& weights_;
+  const TrainerOptions options_;
+  TrainingPass pass_;
+  AdamwOptimizer optimizer_;
+  AlignedFloats gradient_;
+  at::Tensor weights_F_;  // the weights' own memory, as the leaf of the graph
+
+  SlotBatch slot_;
+  std::optional<Error> slot_error_;
+  std::vector<MicroBatch> packs_;
+  std::size_t next_pack_ = 0;
+  SlotResult result_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Trainer>> Trainer::create(PolicyWeights& weights, const TrainerOptions& options) {
+  JIGSAW_RETURN_IF_ERROR(validate(options.algorithm));
+  JIGSAW_RETURN_IF_ERROR(validate(options.optimizer));
+  if (options.max_positions < 2) {
+    return Error(ErrorCode::kInvalidArgument, "max_positions: " + std::to_string(options.max_positions) +
+                                                  " leaves no room for a prompt and a completion");
+  }
+  if (options.micro_batch_tokens < 1) {
+    return Error(ErrorCode::kInvalidArgument,
+                 "micro_batch_tokens: " + std::to_string(options.micro_batch_tokens) + " is below 1");
+  }
+  const SingleThreadedTorch single_threaded;  // before anything else of LibTorch
+  return std::unique_ptr<Trainer>(std::make_unique<TorchTrainer>(weights, options));
+}
+
+}  // namespace jigsaw
