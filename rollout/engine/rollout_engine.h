@@ -1,8 +1,8 @@
-// Continuous batching over paged KV: one engine a pipeline and worker. step() is the quantum of the executor: one forward
-// pass over decode rows and prefill chunks. Executor thread only; never blocks but for the computation itself.
+// Continuous batching over paged KV: one engine a pipeline and worker. step() is the quantum of the executor: one
+// forward pass over decode rows and prefill chunks. Executor thread only; never blocks but for the computation itself.
 //
-// Same request, same weights: same tokens and log-probs, whatever else is in the batch, in whichever engine it runs, also
-// when it was preempted, or moved with partial tokens from another engine.
+// Same request, same weights: same tokens and log-probs, whatever else is in the batch, in whichever engine it runs,
+// also when it was preempted, or moved with partial tokens from another engine.
 #pragma once
 
 #include <cstdint>
@@ -20,47 +20,65 @@
 namespace jigsaw {
 
 struct SamplingParams {
-  float temperature = 1.0f;             // 0 = largest logit
-  int top_k = 0;                        // 0 = off
-  float top_p = 1.0f;                   // 1 = off
+  float temperature = 1.0f;  // 0 = largest logit
+  int top_k = 0;             // 0 = off
+  float top_p = 1.0f;        // 1 = off
   int max_new_tokens = 128;
-  std::vector<TokenId> stop_tokens;     // besides the model's eos tokens; the stop token is kept in the output
-  std::vector<std::string> stop_strings;  // generation ends with the token that completes one (kept in the output)
-  bool ignore_eos = false;              // for benchmarks
+  std::vector<TokenId> stop_tokens{};       // besides the model's eos tokens; the stop token is kept in the output
+  std::vector<std::string> stop_strings{};  // generation ends with the token that completes one (kept in the output)
+  bool ignore_eos = false;                  // for benchmarks
 };
+// kInvalidArgument with the name of the field, e.g. "top_p: 1.5 is outside (0, 1]".
+Status validate(const SamplingParams& params);
 
 enum class FinishReason { kNone, kStop, kLength, kCancelled };
 
 struct RolloutRequest {
-  std::uint64_t id = 0;                 // unique in the engine
-  std::uint64_t random_key = 0;         // key of the counter-based draws of this sequence (core/philox.h)
-  std::uint64_t prefix_group = 0;       // requests of one group (same prompt) share the prompt's KV blocks; 0 = alone
-  std::vector<TokenId> prompt;          // >= 1 token
-  std::vector<TokenId> partial_tokens;  // already generated elsewhere: decoding goes on after them
-  std::vector<float> partial_logprobs;  // one a partial token
+  std::uint64_t id = 0;                   // unique in the engine
+  std::uint64_t random_key = 0;           // key of the counter-based draws of this sequence (core/philox.h)
+  std::uint64_t prefix_group = 0;         // requests of one group (same prompt) share the prompt's KV blocks; 0 = alone
+  std::vector<TokenId> prompt{};          // >= 1 token
+  std::vector<TokenId> partial_tokens{};  // already generated elsewhere: decoding goes on after them
+  std::vector<float> partial_logprobs{};  // one a partial token
   SamplingParams sampling;
 };
 
 struct RolloutOutput {
   std::uint64_t id = 0;
-  std::vector<TokenId> tokens;          // completion, end token included
-  std::vector<float> logprobs;          // natural log at temperature 1, one a token
+  std::vector<TokenId> tokens{};  // completion, end token included
+  std::vector<float> logprobs{};  // natural log at temperature 1, one a token
   FinishReason finish_reason = FinishReason::kNone;
 };
 
 struct EngineOptions {
-  int max_batch = 64;                   // sequences decoded together
-  int max_step_tokens = 512;            // rows of one forward pass (decode + prefill chunks)
-  int max_positions = 2048;             // longest prompt + completion
-  std::size_t kv_bytes_max = 0;         // KV pool; 0 = room for max_batch sequences of max_positions
+  int max_batch = 64;            // sequences decoded together
+  int max_step_tokens = 512;     // rows of one forward pass (decode + prefill chunks)
+  int max_positions = 2048;      // longest prompt + completion
+  std::size_t kv_bytes_max = 0;  // KV pool; 0 = room for max_batch sequences of max_positions
 };
+// Bound of max_positions: tables are made for as many.
+inline constexpr int kMaxPositionsLimit = 1 << 20;
+Status validate(const EngineOptions& options);
 
 struct EngineStep {
-  int decode_tokens = 0;                // rows of this pass that continue a sequence
+  int decode_tokens = 0;  // rows of this pass that continue a sequence
   int prefill_tokens = 0;
+  int recomputed_tokens = 0;  // of prefill_tokens: computed before, here (preempted) or elsewhere (partial)
+  int preempted = 0;          // sequences that gave way in this step
   std::vector<RolloutOutput> finished;
-  struct Event { std::uint64_t id; TokenId token; float logprob; };
-  std::vector<Event> events;            // one a new token, in order of id; for streaming
+  struct Event {
+    std::uint64_t id;
+    TokenId token;
+    float logprob;
+  };
+  std::vector<Event> events;  // one a new token, in order of id, then of position; for streaming
+};
+
+// The keys and values of a running sequence, block by block (layout: kernels.h, transformer.h).
+struct SequenceKv {
+  int num_positions = 0;             // of prompt + completion; the last token drawn has none yet
+  std::span<float* const> blocks{};  // 16 positions each; others may share them: read only
+  std::size_t block_floats = 0;
 };
 
 class RolloutEngine {
@@ -76,13 +94,15 @@ class RolloutEngine {
   virtual EngineStep step(Lane& lane) = 0;
   // Takes a sequence out, with what it has generated so far (kCancelled); empty if unknown. For migration and Ctrl-C.
   virtual std::optional<RolloutOutput> cancel(std::uint64_t id) = 0;
+  // For migration by KV copy. Empty if unknown, waiting or without any; valid until the next step() or cancel().
+  virtual std::optional<SequenceKv> sequence_kv(std::uint64_t id) const = 0;
   virtual bool idle() const = 0;
   virtual int num_running() const = 0;  // sequences in the batch
   virtual int num_waiting() const = 0;
   // Tells that the weights have changed: cached prefixes are dropped. Only while idle().
   virtual void on_weights_changed() = 0;
   virtual std::size_t kv_bytes_total() const = 0;
-  virtual std::size_t kv_bytes_used() const = 0;
+  virtual std::size_t kv_bytes_used() const = 0;  // cached prefixes included; they go when room is wanted
   // CHECKs the block accounting; for tests.
   virtual void check_integrity() const = 0;
 };

@@ -1,0 +1,305 @@
+#include "rollout/engine/rollout_engine.h"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "rollout/engine/batcher.h"
+#include "rollout/engine/forward_pass.h"
+#include "rollout/engine/kv_block_pool.h"
+#include "rollout/engine/prefix_cache.h"
+#include "rollout/engine/request_check.h"
+#include "rollout/engine/sampler.h"
+#include "rollout/engine/sequence.h"
+#include "rollout/kernels/kernels.h"
+
+namespace jigsaw {
+namespace {
+
+Error invalid(const RolloutRequest& request, const std::string& message) {
+  return Error(ErrorCode::kInvalidArgument, "rollout request " + std::to_string(request.id) + ": " + message);
+}
+
+class PagedRolloutEngine final : public RolloutEngine {
+ public:
+  PagedRolloutEngine(std::unique_ptr<ForwardPass> model, std::unique_ptr<KvBlockPool> pool,
+                     std::vector<TokenId> eos_tokens, const Tokenizer* tokenizer, const EngineOptions& options)
+      : model_(std::move(model)),
+        pool_(std::move(pool)),
+        eos_tokens_(std::move(eos_tokens)),
+        tokenizer_(tokenizer),
+        max_positions_(options.max_positions),
+        prefixes_(options.max_batch),
+        batcher_(*pool_, prefixes_, options.max_batch, options.max_step_tokens) {}
+
+  Status submit(RolloutRequest request) override;
+  EngineStep step(Lane& lane) override;
+  std::optional<RolloutOutput> cancel(std::uint64_t id) override;
+  std::optional<SequenceKv> sequence_kv(std::uint64_t id) const override;
+
+  bool idle() const override { return by_id_.empty(); }
+  int num_running() const override { return batcher_.num_running(); }
+  int num_waiting() const override { return batcher_.num_waiting(); }
+  void on_weights_changed() override {
+    CHECK_MSG(idle(), "weights changed under running sequences");
+    prefixes_.clear();
+  }
+  std::size_t kv_bytes_total() const override { return bytes_of(pool_->num_total()); }
+  std::size_t kv_bytes_used() const override { return bytes_of(pool_->num_total() - pool_->num_free()); }
+  void check_integrity() const override;
+
+ private:
+  // A sequence whose next token is to be drawn from `logits`.
+  struct Draw {
+    Sequence* sequence = nullptr;
+    const float* logits = nullptr;
+    kernels::LogSoftmaxStats stats;
+  };
+  // What a row of logits is for.
+  struct LogitRow {
+    Sequence* sequence = nullptr;
+    bool publishes = false;  // last token of a prompt that a group waits for
+    bool draws = false;      // last token there is
+  };
+
+  void run_pass(Lane& lane, std::span<const PlannedRows> plan, EngineStep& step);
+  void add_rows(const PlannedRows& planned);
+  void publish_prefix(Sequence& sequence, std::span<const float> logits, const kernels::LogSoftmaxStats& stats);
+  void draw_tokens(Lane& lane, EngineStep& step);
+  void append(Sequence& sequence, TokenId token, float logprob) const;
+  std::size_t bytes_of(int num_blocks) const { return static_cast<std::size_t>(num_blocks) * pool_->block_bytes(); }
+  std::size_t vocab_size() const { return static_cast<std::size_t>(model_->vocab_size()); }
+
+  std::unique_ptr<ForwardPass> model_;
+  std::unique_ptr<KvBlockPool> pool_;  // before all that holds leases
+  std::vector<TokenId> eos_tokens_;
+  const Tokenizer* tokenizer_;
+  int max_positions_;
+  PrefixCache prefixes_;
+  Batcher batcher_;
+  std::unordered_map<std::uint64_t, Sequence*> by_id_;
+  std::vector<std::unique_ptr<Sequence>> ended_at_submit_;  // their partial tokens leave nothing to do
+  std::uint64_t num_arrived_ = 0;
+
+  // Of one pass; members so that a pass does not allocate.
+  std::vector<std::int32_t> tokens_;
+  std::vector<SequenceRows> rows_;
+  std::vector<std::int32_t> logit_row_indices_;
+  std::vector<LogitRow> logit_rows_;
+  std::vector<kernels::LogSoftmaxStats> stats_;
+  std::vector<Draw> draws_;
+  std::vector<TokenId> drawn_;
+};
+
+Status PagedRolloutEngine::submit(RolloutRequest request) {
+  JIGSAW_RETURN_IF_ERROR(validate(request, {.vocab_size = model_->vocab_size(),
+                                            .max_positions = max_positions_,
+                                            .num_kv_blocks = pool_->num_total(),
+                                            .has_tokenizer = tokenizer_ != nullptr}));
+  if (by_id_.contains(request.id)) return invalid(request, "its id is in use");
+  auto sequence = std::make_unique<Sequence>();
+  sequence->id = request.id;
+  sequence->arrival = num_arrived_++;
+  sequence->random_key = request.random_key;
+  sequence->prefix_group = request.prefix_group;
+  sequence->stop = StopMatcher(request.sampling, eos_tokens_, tokenizer_);
+  sequence->num_prompt = static_cast<int>(request.prompt.size());
+  sequence->sampling = std::move(request.sampling);
+  sequence->tokens = std::move(request.prompt);
+  const std::int64_t num_tokens_max = std::int64_t{sequence->num_prompt} + sequence->sampling.max_new_tokens;
+  sequence->tokens.reserve(static_cast<std::size_t>(std::min<std::int64_t>(num_tokens_max, max_positions_)));
+  sequence->logprobs.reserve(sequence->tokens.capacity() - sequence->tokens.size());
+
+  if (sequence->sampling.max_new_tokens == 0) sequence->finish_reason = FinishReason::kLength;
+  for (std::size_t i = 0; i < request.partial_tokens.size(); ++i) {
+    if (sequence->finish_reason != FinishReason::kNone) {
+      return invalid(request, "partial_tokens go on after token " + std::to_string(i) + ", where the completion ends");
+    }
+    append(*sequence, request.partial_tokens[i], request.partial_logprobs[i]);
+  }
+  if (!request.partial_tokens.empty()) sequence->computed_once = sequence->num_tokens() - 1;
+
+  by_id_.emplace(sequence->id, sequence.get());
+  if (sequence->finish_reason == FinishReason::kNone) {
+    batcher_.enqueue(std::move(sequence));
+  } else {
+    ended_at_submit_.push_back(std::move(sequence));
+  }
+  return ok_status();
+}
+
+EngineStep PagedRolloutEngine::step(Lane& lane) {
+  EngineStep step;
+  for (const auto& sequence : ended_at_submit_) {
+    by_id_.erase(sequence->id);
+    step.finished.push_back(sequence->take_output());
+  }
+  ended_at_submit_.clear();
+
+  draws_.clear();
+  for (Sequence* sequence : batcher_.admit()) {
+    const CachedPrefix& prefix = prefixes_.find(sequence->prefix_group);
+    draws_.push_back({sequence, prefix.logits.data(), prefix.stats});
+  }
+  draw_tokens(lane, step);
+
+  const std::int64_t preempted_before = batcher_.num_preempted();
+  if (batcher_.num_running() > 0) run_pass(lane, batcher_.plan(), step);
+  step.preempted = static_cast<int>(batcher_.num_preempted() - preempted_before);
+  // Stable: a member that began with a cached prompt draws two tokens in one step.
+  std::ranges::stable_sort(step.events, {}, &EngineStep::Event::id);
+  return step;
+}
+
+void PagedRolloutEngine::add_rows(const PlannedRows& planned) {
+  Sequence& sequence = *planned.sequence;
+  const int begin = sequence.kv_length, end = begin + planned.num_rows;
+  const auto row_of = [&, first_row = static_cast<std::int32_t>(tokens_.size())](int position) {
+    return first_row + position - begin;
+  };
+  const int prompt_end = sequence.num_prompt;
+  const bool publishes = sequence.computes_prefix && begin < prompt_end && prompt_end <= end;
+  const bool draws = end == sequence.num_tokens();
+  if (publishes) {
+    logit_row_indices_.push_back(row_of(prompt_end - 1));
+    logit_rows_.push_back({&sequence, true, draws && prompt_end == end});
+  }
+  if (draws && !(publishes && prompt_end == end)) {
+    logit_row_indices_.push_back(row_of(end - 1));
+    logit_rows_.push_back({&sequence, false, true});
+  }
+  tokens_.insert(tokens_.end(), sequence.tokens.begin() + begin, sequence.tokens.begin() + end);
+  rows_.push_back({.num_rows = planned.num_rows, .position_begin = begin, .blocks = sequence.lease.bases()});
+}
+
+void PagedRolloutEngine::run_pass(Lane& lane, std::span<const PlannedRows> plan, EngineStep& step) {
+  tokens_.clear();
+  rows_.clear();
+  logit_row_indices_.clear();
+  logit_rows_.clear();
+  for (const PlannedRows& planned : plan) add_rows(planned);
+  const std::span<const float> logits =
+      model_->forward(lane, {.tokens = tokens_, .sequences = rows_, .logit_rows = logit_row_indices_});
+
+  for (const PlannedRows& planned : plan) {
+    Sequence& sequence = *planned.sequence;
+    (planned.is_decode ? step.decode_tokens : step.prefill_tokens) += planned.num_rows;
+    step.recomputed_tokens += std::clamp(sequence.computed_once - sequence.kv_length, 0, planned.num_rows);
+    sequence.kv_length += planned.num_rows;
+  }
+  if (logit_rows_.empty()) return;
+
+  stats_.resize(logit_rows_.size());
+  kernels::log_softmax_stats(lane, static_cast<int>(logit_rows_.size()), model_->vocab_size(), logits.data(),
+                             model_->vocab_size(), stats_.data());
+  draws_.clear();
+  for (std::size_t i = 0; i < logit_rows_.size(); ++i) {
+    const std::span<const float> row = logits.subspan(i * vocab_size(), vocab_size());
+    if (logit_rows_[i].publishes) publish_prefix(*logit_rows_[i].sequence, row, stats_[i]);
+    if (logit_rows_[i].draws) draws_.push_back({logit_rows_[i].sequence, row.data(), stats_[i]});
+  }
+  draw_tokens(lane, step);
+}
+
+void PagedRolloutEngine::publish_prefix(Sequence& sequence, std::span<const float> logits,
+                                        const kernels::LogSoftmaxStats& stats) {
+  // The sequence goes on in a copy of the last block, unless the prompt fills it.
+  prefixes_.publish(sequence.prefix_group, {.lease = sequence.lease.share_front(num_blocks_for(sequence.num_prompt)),
+                                            .logits = {logits.begin(), logits.end()},
+                                            .stats = stats});
+  sequence.computes_prefix = false;
+}
+
+void PagedRolloutEngine::draw_tokens(Lane& lane, EngineStep& step) {
+  drawn_.resize(draws_.size());
+  lane.parallel_for(static_cast<std::int64_t>(draws_.size()), 1, [this](std::int64_t begin, std::int64_t end) {
+    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
+      const Sequence& sequence = *draws_[i].sequence;
+      drawn_[i] = sample_token({draws_[i].logits, vocab_size()}, draws_[i].stats.max, sequence.sampling,
+                               sequence.random_key, static_cast<std::uint64_t>(sequence.num_completion()));
+    }
+  });
+  for (std::size_t i = 0; i < draws_.size(); ++i) {
+    const Draw& draw = draws_[i];
+    const float logprob = kernels::log_prob_of(draw.logits[drawn_[i]], draw.stats);
+    append(*draw.sequence, drawn_[i], logprob);
+    step.events.push_back({draw.sequence->id, drawn_[i], logprob});
+    if (draw.sequence->finish_reason == FinishReason::kNone) continue;
+    by_id_.erase(draw.sequence->id);
+    step.finished.push_back(batcher_.remove(*draw.sequence)->take_output());
+  }
+}
+
+void PagedRolloutEngine::append(Sequence& sequence, TokenId token, float logprob) const {
+  sequence.tokens.push_back(token);
+  sequence.logprobs.push_back(logprob);
+  if (sequence.stop.accept(token)) {
+    sequence.finish_reason = FinishReason::kStop;
+  } else if (sequence.num_completion() >= sequence.sampling.max_new_tokens || sequence.num_tokens() >= max_positions_) {
+    sequence.finish_reason = FinishReason::kLength;
+  }
+}
+
+std::optional<RolloutOutput> PagedRolloutEngine::cancel(std::uint64_t id) {
+  const auto found = by_id_.find(id);
+  if (found == by_id_.end()) return std::nullopt;
+  Sequence* sequence = found->second;
+  by_id_.erase(found);
+  std::unique_ptr<Sequence> removed;
+  const auto ended = std::ranges::find(ended_at_submit_, sequence, &std::unique_ptr<Sequence>::get);
+  if (ended != ended_at_submit_.end()) {
+    removed = std::move(*ended);
+    ended_at_submit_.erase(ended);
+  } else {
+    removed = batcher_.remove(*sequence);
+  }
+  removed->finish_reason = FinishReason::kCancelled;
+  return removed->take_output();
+}
+
+std::optional<SequenceKv> PagedRolloutEngine::sequence_kv(std::uint64_t id) const {
+  const auto found = by_id_.find(id);
+  if (found == by_id_.end() || found->second->kv_length == 0) return std::nullopt;
+  const Sequence& sequence = *found->second;
+  return SequenceKv{
+      .num_positions = sequence.kv_length,
+      .blocks = sequence.lease.bases().first(static_cast<std::size_t>(num_blocks_for(sequence.kv_length))),
+      .block_floats = model_->kv_block_floats()};
+}
+
+void PagedRolloutEngine::check_integrity() const {
+  batcher_.check_integrity();
+  CHECK(by_id_.size() ==
+        static_cast<std::size_t>(num_running()) + static_cast<std::size_t>(num_waiting()) + ended_at_submit_.size());
+  for (const auto& [id, sequence] : by_id_) CHECK(sequence->id == id);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<RolloutEngine>> make_rollout_engine(std::unique_ptr<ForwardPass> model,
+                                                           std::vector<TokenId> eos_tokens, const Tokenizer* tokenizer,
+                                                           const EngineOptions& options) {
+  JIGSAW_RETURN_IF_ERROR(validate(options));
+  const std::size_t block_bytes = model->kv_block_floats() * sizeof(float);
+  const std::size_t num_blocks = options.kv_bytes_max > 0
+                                     ? options.kv_bytes_max / block_bytes
+                                     : static_cast<std::size_t>(options.max_batch) *
+                                           static_cast<std::size_t>(num_blocks_for(options.max_positions));
+  if (num_blocks == 0) {
+    return Error(ErrorCode::kInvalidArgument, "kv_bytes_max: " + std::to_string(options.kv_bytes_max) +
+                                                  " bytes are less than one KV block of this model (" +
+                                                  std::to_string(block_bytes) + ")");
+  }
+  if (num_blocks > static_cast<std::size_t>(std::numeric_limits<int>::max() / kPositionsPerBlock)) {
+    return Error(ErrorCode::kInvalidArgument,
+                 std::to_string(num_blocks) + " KV blocks are more than an engine can count; lower kv_bytes_max");
+  }
+  JIGSAW_ASSIGN_OR_RETURN(auto pool, KvBlockPool::create(static_cast<int>(num_blocks), model->kv_block_floats()));
+  std::unique_ptr<RolloutEngine> engine = std::make_unique<PagedRolloutEngine>(
+      std::move(model), std::move(pool), std::move(eos_tokens), tokenizer, options);
+  return engine;
+}
+
+}  // namespace jigsaw

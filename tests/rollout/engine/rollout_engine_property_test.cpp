@@ -1,0 +1,33 @@
+// Random loads (random_load.h) on the fake model, which checks every block it reads. A failure names its seed.
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+
+#include "tests/rollout/engine/random_load.h"
+
+namespace jigsaw {
+namespace {
+
+using namespace jigsaw::testing;  // NOLINT: a test of what it holds
+
+TEST(RolloutEnginePropertyTest, AnyLoadComesOutAsNaiveGeneration) {
+  const LoadModel model{.vocab_size = kFakeVocab,
+                        .eos_token = kFakeEos,
+                        .make_pass = [](int) { return std::make_unique<FakeForwardPass>(kFakeVocab); },
+                        .make_naive = [](int) { return fake_logits(kFakeVocab); }};
+  int num_preempted = 0, num_cancelled = 0;
+  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Load load(model, seed);
+    load.run();
+    if (HasFailure()) return;
+    num_preempted += load.preempted();
+    num_cancelled += load.num_cancelled();
+  }
+  EXPECT_GT(num_preempted, 300);
+  EXPECT_GT(num_cancelled, 300);
+}
+
+}  // namespace
+}  // namespace jigsaw
