@@ -12,12 +12,12 @@ namespace jigsaw {
 }  // namespace jigsaw
 
 #define CHECK_FAILED(message) ::jigsaw::check_failed(__FILE__, __LINE__, (message))
-#define CHECK(condition)                                                \
-  do {                                                                  \
+#define CHECK(condition)                                                        \
+  do {                                                                          \
     if (!(condition)) CHECK_FAILED(std::string("CHECK failed: ") + #condition); \
   } while (false)
 // CHECK with a message for whoever reads the crash.
-#define CHECK_MSG(condition, message)                                                                  \
-  do {                                                                                                 \
+#define CHECK_MSG(condition, message)                                                              \
+  do {                                                                                             \
     if (!(condition)) CHECK_FAILED(std::string("CHECK failed: ") + #condition + ": " + (message)); \
   } while (false)

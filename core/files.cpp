@@ -1,11 +1,13 @@
 #include "core/files.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <utility>
 
 namespace jigsaw {
 namespace {
@@ -66,6 +68,29 @@ Status publish_folder(const fs::path& folder, const fs::path& target) {
   if (fs::exists(target, error)) return Error(ErrorCode::kInvalidArgument, target.string() + ": is there already");
   if (::rename(folder.c_str(), target.c_str()) != 0) return file_error(target, "rename to this name");
   return sync_path(target.parent_path());
+}
+
+Result<FolderLock> FolderLock::take(const fs::path& folder) {
+  const fs::path file = folder / ".lock";
+  const int fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (fd < 0) return file_error(file, "open");
+  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    char holder[32] = {};
+    const ssize_t length = ::read(fd, holder, sizeof holder - 1);
+    ::close(fd);
+    return Error(ErrorCode::kUnavailable, folder.string() + ": in use by another process (pid " +
+                                              (length > 0 ? std::string(holder) : "unknown") + "); end it first");
+  }
+  const std::string pid = std::to_string(::getpid());
+  FolderLock lock(fd);
+  if (::ftruncate(fd, 0) != 0 || ::write(fd, pid.data(), pid.size()) < 0) return file_error(file, "write");
+  return lock;
+}
+
+FolderLock::FolderLock(FolderLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+FolderLock::~FolderLock() {
+  if (fd_ >= 0) ::close(fd_);
 }
 
 }  // namespace jigsaw

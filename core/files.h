@@ -13,4 +13,18 @@ Status write_file_atomically(const std::filesystem::path& file, std::string_view
 // Syncs every file in `folder` and the folder itself, then renames it to `target`, which must not exist.
 Status publish_folder(const std::filesystem::path& folder, const std::filesystem::path& target);
 
+// Held while a process uses a folder; the system lets go of it when the process ends, however that may be.
+class FolderLock {
+ public:
+  // kUnavailable when another process holds it: the message has its pid.
+  static Result<FolderLock> take(const std::filesystem::path& folder);
+  FolderLock(FolderLock&& other) noexcept;
+  FolderLock& operator=(FolderLock&&) = delete;
+  ~FolderLock();
+
+ private:
+  explicit FolderLock(int fd) : fd_(fd) {}
+  int fd_;
+};
+
 }  // namespace jigsaw

@@ -1,9 +1,9 @@
 #include "core/lane.h"
 
-#include <algorithm>
-
 #include <tbb/task_arena.h>
 #include <tbb/task_group.h>
+
+#include <algorithm>
 
 #include "core/check.h"
 

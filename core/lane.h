@@ -1,6 +1,6 @@
-// A lane: a share of this machine's cores on which one sub-stage computes (a oneTBB task arena, threads pinned where the
-// machine allows). parallel_for is called from the executor thread and returns when all parts are done.
-// Nothing computed on a lane may depend on num_threads(): parts must be independent of each other.
+// A lane: a share of this machine's cores on which one sub-stage computes (a oneTBB task arena, threads pinned where
+// the machine allows). parallel_for is called from the executor thread and returns when all parts are done. Nothing
+// computed on a lane may depend on num_threads(): parts must be independent of each other.
 #pragma once
 
 #include <cstdint>

@@ -12,8 +12,8 @@ namespace jigsaw {
 
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
-// `role` is "controller", "worker-1", ... The environment variable JIGSAW_LOG=debug|info|warning|error sets what reaches
-// stderr (default `stderr_level`).
+// `role` is "controller", "worker-1", ... The environment variable JIGSAW_LOG=debug|info|warning|error sets what
+// reaches stderr (default `stderr_level`).
 void init_logging(const std::string& role, LogLevel stderr_level);
 // Lines of level info and up are also written here from now on.
 void log_to_file(const std::filesystem::path& file);

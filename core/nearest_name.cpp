@@ -39,7 +39,8 @@ std::string nearest_name(std::string_view name, std::span<const std::string> can
   return best;
 }
 
-std::string unknown_name_message(std::string_view what, std::string_view name, std::span<const std::string> candidates) {
+std::string unknown_name_message(std::string_view what, std::string_view name,
+                                 std::span<const std::string> candidates) {
   std::string message = "unknown " + std::string(what) + " '" + std::string(name.substr(0, 100)) + "'";
   if (const std::string nearest = nearest_name(name, candidates); !nearest.empty()) {
     message += "; did you mean '" + nearest + "'?";

@@ -34,9 +34,7 @@ class [[nodiscard]] Error {
   ErrorCode code() const { return code_; }
   const std::string& message() const { return message_; }
   // "loading /m/config.json: <message>". Who passes an error on adds where it happened.
-  Error with_context(std::string_view context) const {
-    return Error(code_, std::string(context) + ": " + message_);
-  }
+  Error with_context(std::string_view context) const { return Error(code_, std::string(context) + ": " + message_); }
 
  private:
   ErrorCode code_;
@@ -46,7 +44,7 @@ class [[nodiscard]] Error {
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}     // NOLINT: implicit by design
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT: implicit by design
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT: implicit by design
 
   bool ok() const { return state_.index() == 0; }
@@ -101,10 +99,9 @@ inline Status ok_status() { return Status(); }
 }  // namespace jigsaw
 
 // Passes the error of a Status or Result on to the caller.
-#define JIGSAW_RETURN_IF_ERROR(expr)                        \
-  do {                                                      \
-    if (auto jigsaw_status_ = (expr); !jigsaw_status_.ok()) \
-      return jigsaw_status_.error();                        \
+#define JIGSAW_RETURN_IF_ERROR(expr)                                                       \
+  do {                                                                                     \
+    if (auto jigsaw_status_ = (expr); !jigsaw_status_.ok()) return jigsaw_status_.error(); \
   } while (false)
 
 #define JIGSAW_CONCAT_INNER(a, b) a##b

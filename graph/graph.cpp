@@ -74,7 +74,8 @@ Graph Graph::build(const PipelineSpec& spec, std::int64_t step, int num_workers)
     }
     graph.add_layer(std::move(layer));
   }
-  if (spec.checkpoint_due(step)) graph.add_layer({{.kind = SubStageKind::kCheckpoint, .worker = 1, .update = 0, .samples = {}}});
+  if (spec.checkpoint_due(step))
+    graph.add_layer({{.kind = SubStageKind::kCheckpoint, .worker = 1, .update = 0, .samples = {}}});
   return graph;
 }
 
@@ -91,7 +92,8 @@ Status Graph::validate(const PipelineSpec& spec) const {
     }
     if (current.kind != SubStageKind::kRollout) continue;
     for (const std::uint32_t sample : current.samples) {
-      if (sample >= rolled_out.size()) return Error(ErrorCode::kInternal, name + ": a sample that the step does not have");
+      if (sample >= rolled_out.size())
+        return Error(ErrorCode::kInternal, name + ": a sample that the step does not have");
       ++rolled_out[sample];
     }
   }
@@ -151,7 +153,9 @@ std::vector<std::uint32_t> slot_owners(int grad_slots, int num_workers) {
 
 std::pair<std::uint32_t, std::uint32_t> update_samples(const PipelineSpec& spec, int update) {
   const std::int64_t prompts = spec.prompts_per_step, updates = spec.updates_per_step;
-  const auto sample_at = [&](std::int64_t u) { return static_cast<std::uint32_t>(prompts * u / updates * spec.group_size); };
+  const auto sample_at = [&](std::int64_t u) {
+    return static_cast<std::uint32_t>(prompts * u / updates * spec.group_size);
+  };
   return {sample_at(update), sample_at(update + 1)};
 }
 

@@ -1,4 +1,5 @@
-// The sub-stage graph of one step of one pipeline. Immutable once built; everything that changes is in scheduler/plan.h.
+// The sub-stage graph of one step of one pipeline. Immutable once built; everything that changes is in
+// scheduler/plan.h.
 //
 //   rollout@1 --+--> logprob@1 --+--> update#0@1 --+--> update#1@1 ... --> checkpoint@1
 //   rollout@2 --+--> logprob@2 --+--> update#0@2 --+
@@ -23,9 +24,9 @@ std::string_view to_string(SubStageKind kind);
 
 struct Node {
   SubStageKind kind = SubStageKind::kRollout;
-  int worker = 1;                        // 1..num_workers
-  int update = 0;                        // of the step; kUpdate only
-  std::vector<std::uint32_t> samples;    // kRollout and kLogprob: of the step, ascending, whole groups
+  int worker = 1;                      // 1..num_workers
+  int update = 0;                      // of the step; kUpdate only
+  std::vector<std::uint32_t> samples;  // kRollout and kLogprob: of the step, ascending, whole groups
 };
 
 class Graph {
@@ -53,7 +54,7 @@ class Graph {
   std::int64_t step_ = 0;
   std::vector<Node> nodes_;
   std::vector<std::vector<int>> predecessors_, successors_;
-  int layer_begin_ = 0;                  // first node of the newest layer
+  int layer_begin_ = 0;  // first node of the newest layer
 };
 
 // "rollout@2", "update#1@1"

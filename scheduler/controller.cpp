@@ -13,7 +13,7 @@ namespace {
 constexpr std::chrono::milliseconds kReceiveWait{20};
 constexpr std::chrono::milliseconds kTickEvery{100};
 constexpr std::chrono::seconds kStallReportAfter{30};
-constexpr int kMessagesPerRound = 256;         // handled before the policy is asked again
+constexpr int kMessagesPerRound = 256;  // handled before the policy is asked again
 
 double percentile(std::vector<double> values, double share) {
   if (values.empty()) return 0;
@@ -36,13 +36,14 @@ Controller::Controller(std::vector<PipelineSpec> specs, std::vector<StartPoint> 
       transport_(transport),
       observer_(observer),
       clock_(clock),
-      plan_(specs_,
-            [&] {
-              std::vector<std::int64_t> first_steps;
-              for (const StartPoint& start : start_points_) first_steps.push_back(start.step + 1);
-              return first_steps;
-            }(),
-            options_.num_workers),
+      plan_(
+          specs_,
+          [&] {
+            std::vector<std::int64_t> first_steps;
+            for (const StartPoint& start : start_points_) first_steps.push_back(start.step + 1);
+            return first_steps;
+          }(),
+          options_.num_workers),
       pipelines_(specs_.size()),
       workers_(static_cast<std::size_t>(options_.num_workers) + 1) {
   CHECK(start_points_.size() == specs_.size());
@@ -90,9 +91,11 @@ Status Controller::await_workers(bool Worker::*flag, std::chrono::milliseconds t
   };
   while (!missing().empty()) {
     if (clock_.now() >= deadline) {
-      return Error(ErrorCode::kTimeout, "waited " + std::to_string(timeout.count() / 1000) + " s for " + missing() + " " + what);
+      return Error(ErrorCode::kTimeout,
+                   "waited " + std::to_string(timeout.count() / 1000) + " s for " + missing() + " " + what);
     }
-    if (options_.stop != nullptr && options_.stop->load()) return Error(ErrorCode::kCancelled, "stopped before the first step");
+    if (options_.stop != nullptr && options_.stop->load())
+      return Error(ErrorCode::kCancelled, "stopped before the first step");
     JIGSAW_RETURN_IF_ERROR(receive_all(kReceiveWait));
     tick();
   }
@@ -135,7 +138,8 @@ Status Controller::handle(PeerId from, const wire::FromWorker& message) {
   switch (message.message_case()) {
     case wire::FromWorker::kHello:
       worker.hello = true;
-      log_info("worker.connected", "worker={} pid={} threads={}", from, message.hello().process(), message.hello().num_threads());
+      log_info("worker.connected", "worker={} pid={} threads={}", from, message.hello().process(),
+               message.hello().num_threads());
       return ok_status();
     case wire::FromWorker::kReady: return named(on_ready(message.ready(), worker));
     case wire::FromWorker::kTrajectory: return named(on_trajectory(message.trajectory()));
@@ -144,9 +148,7 @@ Status Controller::handle(PeerId from, const wire::FromWorker& message) {
       return ok_status();
     case wire::FromWorker::kNodeDone: return named(on_node_done(message.node_done()));
     case wire::FromWorker::kFailed: return named(Error(ErrorCode::kInternal, message.failed().message()));
-    case wire::FromWorker::kHeartbeat:
-      worker.waiting_for = message.heartbeat().waiting_for();
-      return ok_status();
+    case wire::FromWorker::kHeartbeat: worker.waiting_for = message.heartbeat().waiting_for(); return ok_status();
     case wire::FromWorker::MESSAGE_NOT_SET: break;
   }
   return named(Error(ErrorCode::kCorrupt, "sent an empty message"));
@@ -159,7 +161,8 @@ Status Controller::on_ready(const wire::Ready& ready, Worker& worker) {
   for (int pipeline = 0; pipeline < plan_.num_pipelines(); ++pipeline) {
     PipelineRun& run = pipelines_[static_cast<std::size_t>(pipeline)];
     if (!run.totals.weights_hash.empty() && run.totals.weights_hash != ready.weights_hash(pipeline)) {
-      return Error(ErrorCode::kInternal, "has other first weights of pipeline '" + specs_[static_cast<std::size_t>(pipeline)].name +
+      return Error(ErrorCode::kInternal, "has other first weights of pipeline '" +
+                                             specs_[static_cast<std::size_t>(pipeline)].name +
                                              "' than another worker: do all machines see the same model files?");
     }
     run.totals.weights_hash = ready.weights_hash(pipeline);
@@ -172,7 +175,8 @@ Status Controller::on_ready(const wire::Ready& ready, Worker& worker) {
 
 Status Controller::on_trajectory(const wire::TrajectoryDone& done) {
   const auto dispatched = dispatched_.find(done.node());
-  if (dispatched == dispatched_.end()) return Error(ErrorCode::kCorrupt, "sent a sample of a sub-stage that is not running");
+  if (dispatched == dispatched_.end())
+    return Error(ErrorCode::kCorrupt, "sent a sample of a sub-stage that is not running");
   const int pipeline = dispatched->second.ref.pipeline;
   StepState& step = pipelines_[static_cast<std::size_t>(pipeline)].step;
   JIGSAW_RETURN_IF_ERROR(step.add_trajectory(done.trajectory()));
@@ -216,7 +220,8 @@ Status Controller::on_checkpoint_done(const Dispatched& dispatched, const wire::
     return ok_status();
   }
   pipelines_[static_cast<std::size_t>(pipeline)].checkpointed_step = dispatched.step;
-  log_info("checkpoint.written", "pipeline={} step={} folder={}", plan_.spec(pipeline).name, dispatched.step, dispatched.folder);
+  log_info("checkpoint.written", "pipeline={} step={} folder={}", plan_.spec(pipeline).name, dispatched.step,
+           dispatched.folder);
   return observer_.on_checkpoint(pipeline, dispatched.step, dispatched.folder);
 }
 
@@ -231,7 +236,8 @@ Status Controller::finish_step(int pipeline) {
 }
 
 void Controller::begin_step(int pipeline) {
-  pipelines_[static_cast<std::size_t>(pipeline)].step.begin(pipeline, plan_.spec(pipeline), plan_.step(pipeline), clock_.now());
+  pipelines_[static_cast<std::size_t>(pipeline)].step.begin(pipeline, plan_.spec(pipeline), plan_.step(pipeline),
+                                                            clock_.now());
 }
 
 Status Controller::schedule() {
@@ -255,7 +261,8 @@ Status Controller::dispatch(const DispatchChoice& choice) {
   const PipelineRun& run = pipelines_[static_cast<std::size_t>(ref.pipeline)];
   wire::ToWorker message;
   wire::Dispatch& dispatch = *message.mutable_dispatch();
-  Dispatched dispatched{.ref = ref, .step = plan_.step(ref.pipeline), .in_plan = true, .checkpoint = false, .folder = ""};
+  Dispatched dispatched{
+      .ref = ref, .step = plan_.step(ref.pipeline), .in_plan = true, .checkpoint = false, .folder = ""};
   switch (node.kind) {
     case SubStageKind::kRollout:
       dispatch.mutable_rollout()->set_policy_version(run.totals.policy_version);
@@ -355,7 +362,8 @@ Status Controller::check_silence() const {
       return Error(ErrorCode::kUnavailable,
                    "worker " + std::to_string(worker) + " has been silent for " +
                        std::to_string(std::chrono::duration_cast<std::chrono::seconds>(silent).count()) +
-                       " s (worker_timeout_s); " + stall_report() + "Run again with --resume to go on from the last checkpoint.");
+                       " s (worker_timeout_s); " + stall_report() +
+                       "Run again with --resume to go on from the last checkpoint.");
     }
   }
   return ok_status();

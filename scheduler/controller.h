@@ -1,5 +1,5 @@
-// The controller: one loop over worker messages, one Plan, one policy. It knows samples, steps and barriers, and nothing
-// of models or algorithms. Everything runs on the thread that calls run().
+// The controller: one loop over worker messages, one Plan, one policy. It knows samples, steps and barriers, and
+// nothing of models or algorithms. Everything runs on the thread that calls run().
 //
 // Queues: the transport's inbox (workers fill, this loop drains; bound kQueuedMessagesMax, then workers' sends fail and
 // they stop with that reason); trajectories of the running step of each pipeline (bound: samples_per_step).
@@ -28,17 +28,17 @@ namespace jigsaw {
 
 // Where a pipeline starts from.
 struct StartPoint {
-  std::int64_t step = 0;                       // steps done
-  std::string folder;                          // checkpoint to load; empty = the model of the job file
+  std::int64_t step = 0;  // steps done
+  std::string folder;     // checkpoint to load; empty = the model of the job file
 };
 
 struct ControllerOptions {
   std::string job_yaml, job_name;
   int num_workers = 1;
-  std::filesystem::path checkpoint_root;       // checkpoints go to <root>/<pipeline>/step-00000010
+  std::filesystem::path checkpoint_root;  // checkpoints go to <root>/<pipeline>/step-00000010
   std::chrono::milliseconds worker_timeout{60000};
-  std::chrono::milliseconds start_timeout{600000};   // loading models
-  const std::atomic<bool>* stop = nullptr;     // becomes true when the run is to end with a checkpoint
+  std::chrono::milliseconds start_timeout{600000};  // loading models
+  const std::atomic<bool>* stop = nullptr;          // becomes true when the run is to end with a checkpoint
 };
 
 class Controller {
@@ -58,17 +58,17 @@ class Controller {
     std::string waiting_for;
   };
   struct PipelineRun {
-    StepState step;                            // the running step
-    PipelineTotals totals;                     // of the steps before it
-    std::int64_t checkpointed_step = 0;        // newest step that a checkpoint holds
+    StepState step;                      // the running step
+    PipelineTotals totals;               // of the steps before it
+    std::int64_t checkpointed_step = 0;  // newest step that a checkpoint holds
   };
   // A sub-stage that a worker was sent and has not finished.
   struct Dispatched {
     NodeRef ref;
     std::int64_t step = 0;
-    bool in_plan = true;                       // false: the checkpoint written while stopping
+    bool in_plan = true;  // false: the checkpoint written while stopping
     bool checkpoint = false;
-    std::string folder;                        // of the checkpoint
+    std::string folder;  // of the checkpoint
   };
 
   Status run_all();
@@ -104,11 +104,11 @@ class Controller {
 
   Plan plan_;
   std::vector<PipelineRun> pipelines_;
-  std::vector<Worker> workers_;                // [0] unused
+  std::vector<Worker> workers_;                     // [0] unused
   std::map<std::uint64_t, Dispatched> dispatched_;  // by the id that the worker was sent
   std::uint64_t next_dispatch_ = 1;
   Clock::TimePoint begin_, last_progress_, last_tick_;
-  double busy_s_ = 0;                          // of all workers
+  double busy_s_ = 0;  // of all workers
   std::vector<double> decision_us_;
   bool stopping_ = false;
 };

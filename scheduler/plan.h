@@ -17,7 +17,7 @@ enum class NodeState { kWaiting, kReady, kRunning, kDone };
 
 struct NodeRef {
   int pipeline = 0;
-  int node = 0;                          // in the pipeline's current graph
+  int node = 0;  // in the pipeline's current graph
   auto operator<=>(const NodeRef&) const = default;
 };
 

@@ -20,8 +20,8 @@ struct Capacity {
 
 struct DispatchChoice {
   NodeRef node;
-  double share = 1.0;                    // weight of the node's quanta against others on its worker
-  std::string reason;                    // for the log and `plan --explain`
+  double share = 1.0;  // weight of the node's quanta against others on its worker
+  std::string reason;  // for the log and `plan --explain`
 };
 
 class Policy {
@@ -29,7 +29,8 @@ class Policy {
   virtual ~Policy() = default;
   virtual std::string_view name() const = 0;
   // Ready nodes to start now; the rest waits for the next event.
-  virtual std::vector<DispatchChoice> choose(const Plan& plan, const Capacity& capacity, Clock::TimePoint now) const = 0;
+  virtual std::vector<DispatchChoice> choose(const Plan& plan, const Capacity& capacity,
+                                             Clock::TimePoint now) const = 0;
 };
 
 // The registry's table. An unknown name is an error that lists the known ones.

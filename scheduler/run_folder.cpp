@@ -58,30 +58,31 @@ Status filter_lines(const fs::path& file, const std::function<bool(const Json&)>
 }
 
 std::string metrics_line(const StepReport& report, const std::string& name) {
-  Json json = {{"pipeline", name},
-               {"step", report.step},
-               {"policy_version", report.policy_version},
-               {"reward_mean", report.reward_mean},
-               {"reward_std", report.reward_std},
-               {"loss", report.loss},
-               {"grad_norm", report.grad_norm},
-               {"lr", report.lr},
-               {"entropy", report.entropy},
-               {"kl", report.kl},
-               {"clip_share", report.clip_share},
-               {"samples", report.num_samples},
-               {"completion_tokens", report.completion_tokens},
-               {"prompt_tokens", report.prompt_tokens},
-               {"truncated", report.truncated},
-               {"recomputed_tokens", report.recomputed_tokens},
-               {"reward_errors", report.reward_errors},
-               {"step_s", report.step_s},
-               {"rollout_s", report.rollout_s},
-               {"logprob_s", report.logprob_s},
-               {"update_s", report.update_s},
-               {"alone_s", report.alone_s},
-               {"tokens_per_s", report.step_s > 0 ? static_cast<double>(report.completion_tokens) / report.step_s : 0.0},
-               {"weights_hash", report.weights_hash}};
+  Json json = {
+      {"pipeline", name},
+      {"step", report.step},
+      {"policy_version", report.policy_version},
+      {"reward_mean", report.reward_mean},
+      {"reward_std", report.reward_std},
+      {"loss", report.loss},
+      {"grad_norm", report.grad_norm},
+      {"lr", report.lr},
+      {"entropy", report.entropy},
+      {"kl", report.kl},
+      {"clip_share", report.clip_share},
+      {"samples", report.num_samples},
+      {"completion_tokens", report.completion_tokens},
+      {"prompt_tokens", report.prompt_tokens},
+      {"truncated", report.truncated},
+      {"recomputed_tokens", report.recomputed_tokens},
+      {"reward_errors", report.reward_errors},
+      {"step_s", report.step_s},
+      {"rollout_s", report.rollout_s},
+      {"logprob_s", report.logprob_s},
+      {"update_s", report.update_s},
+      {"alone_s", report.alone_s},
+      {"tokens_per_s", report.step_s > 0 ? static_cast<double>(report.completion_tokens) / report.step_s : 0.0},
+      {"weights_hash", report.weights_hash}};
   if (!report.reward_parts.empty()) json["reward_parts"] = report.reward_parts;
   if (!report.reward_error.empty()) json["reward_error"] = report.reward_error;
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -105,16 +106,20 @@ std::string trajectory_line(const wire::Trajectory& trajectory, std::int64_t ste
 
 Result<RunFolder> RunFolder::open(const fs::path& root, const std::string& job_yaml, const std::string& identity,
                                   std::vector<PipelineSpec> specs, bool resume) {
-  RunFolder folder(root, std::move(specs));
   std::error_code error;
   const bool has_run = fs::exists(root / "job.yaml", error);
   if (has_run && !resume) {
-    return Error(ErrorCode::kInvalidArgument, root.string() + ": holds a run already; go on with it by --resume, or name another --out");
+    return Error(ErrorCode::kInvalidArgument,
+                 root.string() + ": holds a run already; go on with it by --resume, or name another --out");
   }
   for (const fs::path& sub : {fs::path("trajectories"), fs::path("logs"), fs::path("checkpoints")}) {
     fs::create_directories(root / sub, error);
-    if (error) return Error(ErrorCode::kResourceExhausted, (root / sub).string() + ": cannot make this folder: " + error.message());
+    if (error)
+      return Error(ErrorCode::kResourceExhausted,
+                   (root / sub).string() + ": cannot make this folder: " + error.message());
   }
+  JIGSAW_ASSIGN_OR_RETURN(FolderLock lock, FolderLock::take(root));
+  RunFolder folder(root, std::move(lock), std::move(specs));
   const fs::path identity_file = root / "logs" / "identity.txt";
   if (has_run) {
     std::ifstream stream(identity_file, std::ios::binary);
@@ -122,8 +127,9 @@ Result<RunFolder> RunFolder::open(const fs::path& root, const std::string& job_y
     before << stream.rdbuf();
     if (stream && before.str() != identity) {
       return Error(ErrorCode::kInvalidArgument,
-                   root.string() + ": --resume with a job that trains otherwise than the one in job.yaml there; only workers, "
-                                   "threads, memory, policy, train.steps and checkpoint may change");
+                   root.string() +
+                       ": --resume with a job that trains otherwise than the one in job.yaml there; only workers, "
+                       "threads, memory, policy, train.steps and checkpoint may change");
     }
   }
   JIGSAW_RETURN_IF_ERROR(write_file_atomically(identity_file, identity));

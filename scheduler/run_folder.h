@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "core/files.h"
 #include "core/result.h"
 #include "graph/pipeline_spec.h"
 #include "scheduler/controller.h"
@@ -25,8 +26,8 @@ namespace jigsaw {
 
 class RunFolder : public RunObserver {
  public:
-  // Makes the folder, or with `resume` takes it up again: `job_yaml` must then train the same (steps, workers, policy and
-  // checkpointing may differ: they are not in `identity`). Without `resume`, a folder that holds a run is an error.
+  // Makes the folder, or with `resume` takes it up again: `job_yaml` must then train the same (steps, workers, policy
+  // and checkpointing may differ: they are not in `identity`). Without `resume`, a folder that holds a run is an error.
   static Result<RunFolder> open(const std::filesystem::path& root, const std::string& job_yaml,
                                 const std::string& identity, std::vector<PipelineSpec> specs, bool resume);
 
@@ -42,10 +43,12 @@ class RunFolder : public RunObserver {
   Status write_summary(const RunSummary& summary) const;
 
  private:
-  RunFolder(std::filesystem::path root, std::vector<PipelineSpec> specs) : root_(std::move(root)), specs_(std::move(specs)) {}
+  RunFolder(std::filesystem::path root, FolderLock lock, std::vector<PipelineSpec> specs)
+      : root_(std::move(root)), lock_(std::move(lock)), specs_(std::move(specs)) {}
   Status cut_logs() const;
 
   std::filesystem::path root_;
+  FolderLock lock_;  // one run at a time
   std::vector<PipelineSpec> specs_;
   std::vector<StartPoint> start_points_;
 };

@@ -15,14 +15,14 @@ namespace jigsaw {
 // One finished step of one pipeline. Rates and lengths are of this step; seconds are wall time unless said otherwise.
 struct StepReport {
   int pipeline = 0;
-  std::int64_t step = 0;                  // from 1
+  std::int64_t step = 0;  // from 1
   std::int64_t steps_total = 0;
-  std::int64_t policy_version = 0;        // updates applied, this step's included
-  double reward_mean = 0, reward_std = 0;  // std over the step's samples (n - 1)
+  std::int64_t policy_version = 0;             // updates applied, this step's included
+  double reward_mean = 0, reward_std = 0;      // std over the step's samples (n - 1)
   std::map<std::string, double> reward_parts;  // means, unweighted
-  std::int64_t reward_errors = 0;         // samples that got the configured value instead
-  std::string reward_error;               // the first one's reason
-  double loss = 0, grad_norm = 0, lr = 0;  // means over the step's updates
+  std::int64_t reward_errors = 0;              // samples that got the configured value instead
+  std::string reward_error;                    // the first one's reason
+  double loss = 0, grad_norm = 0, lr = 0;      // means over the step's updates
   double entropy = 0, kl = 0, clip_share = 0;  // means per completion token
   std::int64_t num_samples = 0, completion_tokens = 0, prompt_tokens = 0, truncated = 0, recomputed_tokens = 0;
   double step_s = 0, rollout_s = 0, logprob_s = 0, update_s = 0;
@@ -36,7 +36,7 @@ struct StepReport {
 class RunObserver {
  public:
   virtual ~RunObserver() = default;
-  virtual Status on_step(const StepReport& report) = 0;          // an error ends the run
+  virtual Status on_step(const StepReport& report) = 0;  // an error ends the run
   virtual Status on_checkpoint(int pipeline, std::int64_t step, const std::string& folder) = 0;
   // A rollout has produced another completion: `done` of `total` in the running step.
   virtual void on_sample(int pipeline, std::int64_t step, int done, int total) = 0;

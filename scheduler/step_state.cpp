@@ -80,10 +80,10 @@ Status StepState::add_reference(const wire::Trajectory& scored) {
 Status StepState::add_update(int update, const wire::UpdateStats& stats) {
   Update& sum = updates_[static_cast<std::size_t>(update)];
   if (sum.seen && sum.stats.weights_hash() != stats.weights_hash()) {
-    return Error(ErrorCode::kInternal, "workers disagree about the weights after update " + std::to_string(update) +
-                                           " of step " + std::to_string(step_) + ": " + sum.stats.weights_hash() +
-                                           " and " + stats.weights_hash() +
-                                           "; memory or CPU of a worker may be faulty: resume from the last checkpoint");
+    return Error(ErrorCode::kInternal,
+                 "workers disagree about the weights after update " + std::to_string(update) + " of step " +
+                     std::to_string(step_) + ": " + sum.stats.weights_hash() + " and " + stats.weights_hash() +
+                     "; memory or CPU of a worker may be faulty: resume from the last checkpoint");
   }
   wire::UpdateStats added = stats;
   added.set_entropy_sum(stats.entropy_sum() + sum.stats.entropy_sum());
@@ -144,7 +144,8 @@ StepReport StepState::report(const PipelineSpec& spec, Clock::TimePoint now) {
     report.policy_version = update.stats.policy_version();
     report.weights_hash = update.stats.weights_hash();
   }
-  for (double* value : {&report.entropy, &report.kl, &report.clip_share}) *value /= static_cast<double>(std::max<std::int64_t>(tokens, 1));
+  for (double* value : {&report.entropy, &report.kl, &report.clip_share})
+    *value /= static_cast<double>(std::max<std::int64_t>(tokens, 1));
   report.recomputed_tokens = recomputed_tokens_;
   report.step_s = seconds_between(begin_, now);
   report.rollout_s = seconds_between(begin_, rollout_end_);

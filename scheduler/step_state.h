@@ -20,7 +20,7 @@ namespace jigsaw {
 struct PipelineTotals {
   std::int64_t steps = 0, tokens = 0, recomputed_tokens = 0;
   double step_s = 0, alone_s = 0;
-  std::vector<double> rewards;                 // mean of each step
+  std::vector<double> rewards;  // mean of each step
   std::string weights_hash;
   std::int64_t policy_version = 0;
 
@@ -54,7 +54,7 @@ class StepState {
   int num_trajectories_ = 0;
   struct Update {
     double loss = 0;
-    wire::UpdateStats stats;                   // sums over the workers; norm, rate and hash are the same on each
+    wire::UpdateStats stats;  // sums over the workers; norm, rate and hash are the same on each
     bool seen = false;
   };
   std::vector<Update> updates_;

@@ -34,6 +34,16 @@ int list_index(const YAML::Node& list, const std::string& key) {
   return -1;
 }
 
+void remove_path(YAML::Node node, const std::vector<std::string>& path, std::size_t depth) {
+  if (depth + 1 == path.size()) {
+    if (node.IsMap()) node.remove(path[depth]);
+  } else if (path[depth] == "*" && node.IsSequence()) {
+    for (YAML::Node item : node) remove_path(item, path, depth + 1);
+  } else if (node.IsMap() && static_cast<const YAML::Node&>(node)[path[depth]].IsDefined()) {
+    remove_path(node[path[depth]], path, depth + 1);
+  }
+}
+
 }  // namespace
 
 struct YamlSection::Document {
@@ -44,7 +54,7 @@ struct YamlSection::Document {
 
 struct YamlSection::State {
   std::shared_ptr<Document> document;
-  YAML::Node node;                                         // a map, or undefined for an absent section
+  YAML::Node node;  // a map, or undefined for an absent section
   std::string path;
   std::set<std::string> asked;
 
@@ -54,7 +64,9 @@ struct YamlSection::State {
   }
   YAML::Node child(const std::string& key) const {
     if (!node.IsDefined() || !node.IsMap()) return YAML::Node(YAML::NodeType::Undefined);
-    return static_cast<const YAML::Node&>(node)[key];
+    const YAML::Node found = static_cast<const YAML::Node&>(node)[key];
+    // What a failed look-up returns cannot even be copied.
+    return found.IsDefined() ? found : YAML::Node(YAML::NodeType::Undefined);
   }
   void error(const YAML::Node& at, const std::string& key, const std::string& message) const {
     const int line = at.IsDefined() ? at.Mark().line : (node.IsDefined() ? node.Mark().line : -1);
@@ -98,14 +110,18 @@ Status YamlSection::set(const std::string& path, const std::string& value) {
           return Error(ErrorCode::kInvalidArgument,
                        "--set " + path + ": no item '" + parts[i] + "' (by name, or by number from 0) in this list");
         }
-        if (last) node[index] = YAML::Load(value);
-        else node.reset(node[index]);
+        if (last)
+          node[index] = YAML::Load(value);
+        else
+          node.reset(node[index]);
       } else {
         if (node.IsDefined() && !node.IsMap() && !node.IsNull()) {
           return Error(ErrorCode::kInvalidArgument, "--set " + path + ": '" + parts[i - 1] + "' has no keys below it");
         }
-        if (last) node[parts[i]] = YAML::Load(value);
-        else node.reset(node[parts[i]]);
+        if (last)
+          node[parts[i]] = YAML::Load(value);
+        else
+          node.reset(node[parts[i]]);
       }
     }
   } catch (const YAML::Exception& error) {
@@ -139,8 +155,10 @@ namespace {
 template <typename T>
 std::string range_message(T value, T min, T max) {
   std::ostringstream text;
-  if (value < min) text << value << " is below " << min;
-  else text << value << " is above " << max;
+  if (value < min)
+    text << value << " is below " << min;
+  else
+    text << value << " is above " << max;
   return text.str();
 }
 
@@ -191,8 +209,10 @@ void YamlSection::read(const std::string& key, std::vector<std::string>& values)
   }
   values.clear();
   for (const YAML::Node& item : node) {
-    if (item.IsScalar()) values.push_back(item.Scalar());
-    else state_->error(item, key, "expected a list of texts");
+    if (item.IsScalar())
+      values.push_back(item.Scalar());
+    else
+      state_->error(item, key, "expected a list of texts");
   }
 }
 
@@ -203,8 +223,10 @@ std::map<std::string, std::string> YamlSection::read_rest() {
     const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "";
     if (state_->asked.contains(key)) continue;
     state_->asked.insert(key);
-    if (entry.second.IsScalar()) rest[key] = entry.second.Scalar();
-    else state_->error(entry.second, key, "expected a single value");
+    if (entry.second.IsScalar())
+      rest[key] = entry.second.Scalar();
+    else
+      state_->error(entry.second, key, "expected a single value");
   }
   return rest;
 }
@@ -271,8 +293,10 @@ void YamlSection::finish() {
   std::set<std::string> seen;
   for (const auto& entry : state_->node) {
     const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "";
-    if (!state_->asked.contains(key)) state_->error(entry.first, "", unknown_name_message("key", key, known));
-    else if (!seen.insert(key).second) state_->error(entry.first, key, "given twice");
+    if (!state_->asked.contains(key))
+      state_->error(entry.first, "", unknown_name_message("key", key, known));
+    else if (!seen.insert(key).second)
+      state_->error(entry.first, key, "given twice");
   }
 }
 
@@ -283,5 +307,11 @@ std::string YamlSection::errors() const {
 }
 
 std::string YamlSection::to_yaml() const { return YAML::Dump(state_->document->root) + "\n"; }
+
+std::string YamlSection::without(const std::vector<std::string>& paths) const {
+  YAML::Node copy = YAML::Clone(state_->document->root);
+  for (const std::string& path : paths) remove_path(copy, split_path(path), 0);
+  return YAML::Dump(copy) + "\n";
+}
 
 }  // namespace jigsaw

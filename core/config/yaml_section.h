@@ -1,5 +1,5 @@
-// Reading YAML into typed structs: each field is asked for by name, all problems are collected with file, line and path,
-// and keys nobody asked for are errors that suggest the nearest one. yaml-cpp stays in the .cpp.
+// Reading YAML into typed structs: each field is asked for by name, all problems are collected with file, line and
+// path, and keys nobody asked for are errors that suggest the nearest one. yaml-cpp stays in the .cpp.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,8 @@ class YamlSection {
   // A whole document: a mapping. `name` stands for the file in errors.
   static Result<YamlSection> parse(const std::string& text, const std::string& name);
 
-  // Sets "a.b.c" (list items by number, or by their `name` field) to a YAML value, as `--set path=value` asks. Before any read.
+  // Sets "a.b.c" (list items by number, or by their `name` field) to a YAML value, as `--set path=value` asks. Before
+  // any read.
   Status set(const std::string& path, const std::string& value);
 
   bool has(const std::string& key) const;
@@ -54,6 +55,8 @@ class YamlSection {
   std::string errors() const;
   // The document as YAML text (after set()).
   std::string to_yaml() const;
+  // The same less the keys at these paths ("a.b"; * stands for every item of a list).
+  std::string without(const std::vector<std::string>& paths) const;
 
  private:
   struct Document;

@@ -1,5 +1,5 @@
-// Controller and workers in one process: bounded queues. For `--workers 0` and tests. Each endpoint may be used by one thread;
-// all endpoints of a hub may be in different threads.
+// Controller and workers in one process: bounded queues. For `--workers 0` and tests. Each endpoint may be used by one
+// thread; all endpoints of a hub may be in different threads.
 #pragma once
 
 #include <memory>

@@ -26,7 +26,8 @@ struct ReceivedMessage {
 class Transport {
  public:
   virtual ~Transport() = default;
-  // Queues the message and returns; kUnavailable when the peer is not connected, kResourceExhausted when its queue is full.
+  // Queues the message and returns; kUnavailable when the peer is not connected, kResourceExhausted when its queue is
+  // full.
   virtual Status send(PeerId to, std::string bytes) = 0;
   // The next message, or empty after `wait`. Messages of one peer arrive in the order sent.
   virtual Result<std::optional<ReceivedMessage>> receive(std::chrono::milliseconds wait) = 0;

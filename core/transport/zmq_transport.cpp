@@ -14,7 +14,7 @@ namespace jigsaw {
 namespace {
 
 constexpr char kZapAddress[] = "inproc://zeromq.zap.01";
-constexpr std::chrono::milliseconds kLinger{2000};        // last messages (a failure's reason) get this long to leave
+constexpr std::chrono::milliseconds kLinger{2000};  // last messages (a failure's reason) get this long to leave
 constexpr std::chrono::milliseconds kZapPoll{100};
 
 Error zmq_failure(const std::string& doing, const zmq::error_t& error) {
@@ -27,7 +27,6 @@ void set_common_options(zmq::socket_t& socket) {
   socket.set(zmq::sockopt::rcvhwm, kQueuedMessagesMax);
   socket.set(zmq::sockopt::linger, static_cast<int>(kLinger.count()));
 }
-
 
 // Waits up to `wait` for a message; false if none came.
 bool wait_readable(zmq::socket_t& socket, std::chrono::milliseconds wait) {
@@ -52,7 +51,7 @@ class Gatekeeper {
       try {
         if (wait_readable(socket_, kZapPoll)) answer();
       } catch (const zmq::error_t&) {
-        return;                                            // the context is going away
+        return;  // the context is going away
       }
     }
   }
@@ -73,10 +72,15 @@ class Gatekeeper {
       zmq_z85_encode(text, reinterpret_cast<const std::uint8_t*>(parts[6].data()), 32);
       if (auto peer = peers_by_key_.find(text); peer != peers_by_key_.end()) user = std::to_string(peer->second);
     }
-    const std::string replies[] = {"1.0", parts.size() > 1 ? parts[1] : "", user.empty() ? "400" : "200",
-                                   user.empty() ? "unknown key" : "OK", user, ""};
+    const std::string replies[] = {"1.0",
+                                   parts.size() > 1 ? parts[1] : "",
+                                   user.empty() ? "400" : "200",
+                                   user.empty() ? "unknown key" : "OK",
+                                   user,
+                                   ""};
     for (std::size_t i = 0; i < std::size(replies); ++i) {
-      socket_.send(zmq::buffer(replies[i]), i + 1 < std::size(replies) ? zmq::send_flags::sndmore : zmq::send_flags::none);
+      socket_.send(zmq::buffer(replies[i]),
+                   i + 1 < std::size(replies) ? zmq::send_flags::sndmore : zmq::send_flags::none);
     }
   }
 
@@ -87,12 +91,13 @@ class Gatekeeper {
 
 class RouterTransport : public Transport {
  public:
-  RouterTransport(const CurveKeys& keys, std::span<const std::string> worker_keys) : router_(context_, zmq::socket_type::router) {
+  RouterTransport(const CurveKeys& keys, std::span<const std::string> worker_keys)
+      : router_(context_, zmq::socket_type::router) {
     std::map<std::string, PeerId> peers_by_key;
     for (std::size_t i = 0; i < worker_keys.size(); ++i) peers_by_key[worker_keys[i]] = static_cast<PeerId>(i + 1);
     gatekeeper_ = std::make_unique<Gatekeeper>(context_, std::move(peers_by_key));
     set_common_options(router_);
-    router_.set(zmq::sockopt::router_mandatory, true);     // an absent peer is an error and no silence
+    router_.set(zmq::sockopt::router_mandatory, true);  // an absent peer is an error and no silence
     router_.set(zmq::sockopt::curve_server, true);
     router_.set(zmq::sockopt::curve_secretkey, keys.secret_key);
     router_.set(zmq::sockopt::zap_domain, "jigsaw");
@@ -125,7 +130,7 @@ class RouterTransport : public Transport {
         return Error(ErrorCode::kCorrupt, "a message without a body");
       }
       bool more = body.more();
-      while (more) {                                       // no message of ours has further parts
+      while (more) {  // no message of ours has further parts
         zmq::message_t extra;
         if (!router_.recv(extra)) break;
         more = extra.more();
@@ -206,7 +211,8 @@ Result<ZmqServer> listen_for_workers(const CurveKeys& keys, std::span<const std:
   }
 }
 
-Result<std::unique_ptr<Transport>> connect_to_controller(PeerId self, const CurveKeys& keys, const std::string& endpoint,
+Result<std::unique_ptr<Transport>> connect_to_controller(PeerId self, const CurveKeys& keys,
+                                                         const std::string& endpoint,
                                                          const std::string& controller_public_key) {
   try {
     return std::unique_ptr<Transport>(std::make_unique<DealerTransport>(self, keys, endpoint, controller_public_key));

@@ -20,7 +20,7 @@ Result<CurveKeys> make_curve_keys();
 
 struct ZmqServer {
   std::unique_ptr<Transport> transport;
-  std::string endpoint;                       // "tcp://127.0.0.1:PORT", for the workers
+  std::string endpoint;  // "tcp://127.0.0.1:PORT", for the workers
 };
 // worker_keys[i] is the public key of worker i + 1.
 Result<ZmqServer> listen_for_workers(const CurveKeys& keys, std::span<const std::string> worker_keys);

@@ -26,7 +26,8 @@ std::vector<std::string> policy_names() {
 
 Result<std::unique_ptr<Policy>> make_policy(const std::string& name) {
   const auto row = table().find(name);
-  if (row == table().end()) return Error(ErrorCode::kInvalidArgument, unknown_name_message("policy", name, policy_names()));
+  if (row == table().end())
+    return Error(ErrorCode::kInvalidArgument, unknown_name_message("policy", name, policy_names()));
   return row->second();
 }
 

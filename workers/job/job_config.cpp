@@ -18,7 +18,8 @@ constexpr int kPipelinesMax = 64;
 
 bool is_plain_name(const std::string& name) {
   return !name.empty() && name.size() <= 64 && name[0] != '.' &&
-         name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == std::string::npos;
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") ==
+             std::string::npos;
 }
 
 PipelineConfig read_pipeline(YamlSection& yaml, std::uint64_t job_seed, const std::filesystem::path& folder) {
@@ -58,7 +59,8 @@ Result<Job> read_job(const std::string& text, const std::filesystem::path& name,
   for (const std::string& setting : settings) {
     const std::size_t equals = setting.find('=');
     if (equals == std::string::npos || equals == 0) {
-      return Error(ErrorCode::kInvalidArgument, "--set " + setting + ": expected path=value, e.g. pipelines.0.train.steps=5");
+      return Error(ErrorCode::kInvalidArgument,
+                   "--set " + setting + ": expected path=value, e.g. pipelines.0.train.steps=5");
     }
     JIGSAW_RETURN_IF_ERROR(yaml.set(setting.substr(0, equals), setting.substr(equals + 1)));
   }

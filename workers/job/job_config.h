@@ -20,36 +20,36 @@ namespace jigsaw {
 
 // A policy from scratch (`model_config`), instead of `model`.
 struct ScratchModel {
-  ModelConfig config;                       // vocab_size and eos_tokens come from the tokenizer
-  std::string tokenizer = "character";      // "character" (the task's alphabet) or "byte"
-  std::string alphabet;                     // character: instead of the task's
-  std::uint64_t init_seed = 0;              // of the first weights; 0: drawn from the job's seed and the name
+  ModelConfig config;                   // vocab_size and eos_tokens come from the tokenizer
+  std::string tokenizer = "character";  // "character" (the task's alphabet) or "byte"
+  std::string alphabet;                 // character: instead of the task's
+  std::uint64_t init_seed = 0;          // of the first weights; 0: drawn from the job's seed and the name
 };
 
 struct RolloutConfig {
   int prompts_per_step = 8;
-  int group_size = 8;                       // completions a prompt
+  int group_size = 8;  // completions a prompt
   SamplingParams sampling;
   EngineOptions engine;
 };
 
 struct TrainConfig {
   int steps = 100;
-  int updates_per_step = 1;                 // the step's prompts are split into as many optimizer updates
-  int grad_slots = 4;                       // fixed partial sums of an update's gradient; workers share them out
+  int updates_per_step = 1;  // the step's prompts are split into as many optimizer updates
+  int grad_slots = 4;        // fixed partial sums of an update's gradient; workers share them out
   int micro_batch_tokens = 2048;
   bool recompute_activations = false;
   OptimizerConfig optimizer;
 };
 
 struct CheckpointConfig {
-  int every = 0;                            // steps; 0 = only at the end and when interrupted
-  int keep = 2;                             // newest ones kept
+  int every = 0;  // steps; 0 = only at the end and when interrupted
+  int keep = 2;   // newest ones kept
 };
 
 struct PipelineConfig {
   std::string name;
-  std::filesystem::path model;              // HF folder or .gguf; empty with `model_config`
+  std::filesystem::path model;  // HF folder or .gguf; empty with `model_config`
   ScratchModel scratch;
   TaskConfig task;
   RewardConfig reward;
@@ -57,10 +57,10 @@ struct PipelineConfig {
   RolloutConfig rollout;
   TrainConfig train;
   CheckpointConfig checkpoint;
-  std::string mode = "sync";                // sync: a step's rollout uses the weights of the step before
-  double weight = 1.0;                      // share of a worker against other pipelines
-  std::chrono::milliseconds deadline{0};    // wished length of a step; 0 = none
-  std::uint64_t seed = 0;                   // of (job seed, name): the same whichever pipelines run beside it
+  std::string mode = "sync";              // sync: a step's rollout uses the weights of the step before
+  double weight = 1.0;                    // share of a worker against other pipelines
+  std::chrono::milliseconds deadline{0};  // wished length of a step; 0 = none
+  std::uint64_t seed = 0;                 // of (job seed, name): the same whichever pipelines run beside it
 
   bool from_scratch() const { return model.empty(); }
   bool needs_reference() const { return algorithm.beta > 0; }
@@ -70,16 +70,16 @@ struct PipelineConfig {
 struct JobConfig {
   std::uint64_t seed = 0;
   int workers = 1;
-  int threads_per_worker = 0;               // 0 = this machine's cores shared out
-  std::string policy = "greedy";            // of the scheduler
-  std::uint64_t memory_bytes_per_worker = 0;  // 0 = what the machine has, shared out
+  int threads_per_worker = 0;                       // 0 = this machine's cores shared out
+  std::string policy = "greedy";                    // of the scheduler
+  std::uint64_t memory_bytes_per_worker = 0;        // 0 = what the machine has, shared out
   std::chrono::milliseconds worker_timeout{60000};  // silence after which a worker counts as lost
   std::vector<PipelineConfig> pipelines;
 };
 
 struct Job {
   JobConfig config;
-  std::string yaml;                         // resolved: --set applied; what workers are sent and the run's folder keeps
+  std::string yaml;  // resolved: --set applied; what workers are sent and the run's folder keeps
 };
 
 // `name` stands for the file in errors and is the folder that relative paths in it start from.

@@ -7,15 +7,16 @@
 namespace jigsaw {
 namespace {
 
-constexpr int kSizeMax = 1 << 20;                           // of any dimension of a model from scratch
+constexpr int kSizeMax = 1 << 20;  // of any dimension of a model from scratch
 
 // "~/x" and "$CACHE/x" (the cache bootstrap.sh fills); else relative to the job file.
 std::filesystem::path resolve_path(const std::string& text, const std::filesystem::path& folder) {
   const char* home = std::getenv("HOME");
   if (text.starts_with("$CACHE/")) {
     const char* cache = std::getenv("XDG_CACHE_HOME");
-    const std::filesystem::path root =
-        cache != nullptr && *cache != '\0' ? std::filesystem::path(cache) : std::filesystem::path(home ? home : "") / ".cache";
+    const std::filesystem::path root = cache != nullptr && *cache != '\0'
+                                           ? std::filesystem::path(cache)
+                                           : std::filesystem::path(home ? home : "") / ".cache";
     return root / "jigsaw" / text.substr(7);
   }
   if (text.starts_with("~/") && home != nullptr) return std::filesystem::path(home) / text.substr(2);
@@ -70,20 +71,26 @@ RewardConfig read_reward_part(YamlSection& yaml, const std::filesystem::path& fo
   yaml.read("name", reward.name);
   yaml.read("weight", reward.weight, -1e6, 1e6);
   yaml.read("pattern", reward.pattern);
+  yaml.read("extract", reward.extract);
   yaml.read("length_target", reward.length_target, 0, 1 << 24);
   yaml.read("length_max", reward.length_max, 0, 1 << 24);
   yaml.read("ignore_case", reward.ignore_case);
   yaml.read("strip", reward.strip);
+  yaml.read("partial_credit", reward.partial_credit, 0, 1);
+  yaml.read("use_all", reward.use_all);
   yaml.read("command", reward.command);
   // A program given by a relative path is beside the job file; a plain name is looked up in PATH.
   if (!reward.command.empty() && reward.command[0].find('/') != std::string::npos) {
     reward.command[0] = resolve_path(reward.command[0], folder).string();
   }
   yaml.read("processes", reward.processes, 1, 256);
-  double time_limit_s = 10, memory_gb = 2;
+  yaml.read("retries", reward.retries, 0, 100);
+  double time_limit_s = 10, start_time_limit_s = 0, memory_gb = 2;
   yaml.read("time_limit_s", time_limit_s, 1e-3, 1e6);
+  yaml.read("start_time_limit_s", start_time_limit_s, 0, 1e6);
   yaml.read("memory_gb", memory_gb, 1e-3, 1e4);
   reward.time_limit = std::chrono::milliseconds(static_cast<std::int64_t>(time_limit_s * 1000));
+  reward.start_time_limit = std::chrono::milliseconds(static_cast<std::int64_t>(start_time_limit_s * 1000));
   reward.memory_bytes_max = static_cast<std::size_t>(memory_gb * (1 << 30));
   yaml.read_choice("on_error", reward.on_error, {"value", "fail"});
   yaml.read("error_value", reward.error_value);
@@ -100,7 +107,8 @@ void read_model(YamlSection& yaml, PipelineConfig& pipeline, const std::filesyst
   std::string model;
   yaml.read("model", model);
   if (model.empty() == !yaml.has("model_config")) {
-    yaml.add_error("", "needs either model (a Hugging Face folder or a .gguf file) or model_config (a policy from scratch)");
+    yaml.add_error(
+        "", "needs either model (a Hugging Face folder or a .gguf file) or model_config (a policy from scratch)");
   }
   if (!model.empty()) pipeline.model = resolve_path(model, folder);
   read_scratch_model(yaml, pipeline);
@@ -129,8 +137,10 @@ void read_task(YamlSection& yaml, PipelineConfig& pipeline, const std::filesyste
   }
   section.read("system_prompt", task.system_prompt);
   section.read("chat", task.chat);
-  if (is_data) section.finish();
-  else task.options = section.read_rest();
+  if (is_data)
+    section.finish();
+  else
+    task.options = section.read_rest();
 }
 
 void read_reward(YamlSection& yaml, PipelineConfig& pipeline, const std::filesystem::path& folder) {
@@ -217,10 +227,11 @@ void check_fit(YamlSection& yaml, PipelineConfig& pipeline) {
   }
   if (pipeline.rollout.sampling.max_new_tokens >= pipeline.rollout.engine.max_positions) {
     yaml.add_error("rollout", "max_new_tokens must be below max_positions (" +
-                                  std::to_string(pipeline.rollout.engine.max_positions) + "), which holds the prompt, too");
+                                  std::to_string(pipeline.rollout.engine.max_positions) +
+                                  "), which holds the prompt, too");
   }
-  const Status checks[] = {validate(pipeline.algorithm), validate(train.optimizer),
-                           validate(pipeline.rollout.sampling), validate(pipeline.rollout.engine)};
+  const Status checks[] = {validate(pipeline.algorithm), validate(train.optimizer), validate(pipeline.rollout.sampling),
+                           validate(pipeline.rollout.engine)};
   const char* const sections[] = {"algorithm", "train", "rollout", "rollout"};
   for (std::size_t i = 0; i < std::size(checks); ++i) {
     if (!checks[i].ok()) yaml.add_error(yaml.has(sections[i]) ? sections[i] : "", checks[i].error().message());

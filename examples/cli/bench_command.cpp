@@ -1,0 +1,149 @@
+// bench decode | step | gemm: what the performance claims rest on.
+#include <memory>
+#include <sstream>
+
+#include "core/lane.h"
+#include "examples/cli/commands.h"
+#include "examples/cli/json_lines.h"
+#include "rollout/engine/decode_bench.h"
+#include "rollout/kernels/gemm_bench.h"
+#include "rollout/kernels/kernels.h"
+#include "rollout/models/model_files.h"
+#include "workers/trainer/step_bench.h"
+
+namespace jigsaw::cli {
+namespace {
+
+struct BenchOptions {
+  std::string model;
+  int threads = 0;
+  bool json = false;  // accepted for the contract: output is always JSON lines
+  std::vector<int> batches{1, 4, 16, 64};
+  DecodeBenchOptions decode;
+  StepBenchOptions step;
+  std::string lengths = "8x64";
+  std::vector<int> rows{1, 4, 16, 64, 96, 256, 512};
+};
+
+// "7x16,1x256" is seven completions of 16 tokens and one of 256.
+Result<std::vector<int>> parse_lengths(const std::string& spec) {
+  std::vector<int> lengths;
+  std::stringstream stream(spec);
+  for (std::string part; std::getline(stream, part, ',');) {
+    int count = 0, length = 0;
+    char times = 0, rest = 0;
+    std::stringstream fields(part);
+    if (!(fields >> count >> times >> length) || times != 'x' || fields >> rest || count < 1 || length < 1 ||
+        count > 4096 || length > (1 << 20)) {
+      return Error(ErrorCode::kInvalidArgument, "--lengths " + spec + ": expected COUNTxLENGTH,.. such as 7x16,1x256");
+    }
+    lengths.insert(lengths.end(), static_cast<std::size_t>(count), length);
+  }
+  return lengths;
+}
+
+Status bench_decode(const BenchOptions& options) {
+  JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<PolicyWeights> weights, load_model(options.model));
+  Lane lane(thread_count(options.threads));
+  for (const int batch : options.batches) {
+    DecodeBenchOptions decode = options.decode;
+    decode.batch = batch;
+    JIGSAW_ASSIGN_OR_RETURN(const DecodeBenchResult result, run_decode_bench(lane, *weights, decode));
+    print_json_line({{"peer", result.peer},
+                     {"weights", result.weights},
+                     {"batch", result.batch},
+                     {"prompt_tokens", result.prompt_tokens},
+                     {"new_tokens", result.new_tokens},
+                     {"threads", result.threads},
+                     {"tok_per_s", result.tok_per_s},
+                     {"tok_per_s_range", result.tok_per_s_range},
+                     {"first_tokens", result.first_tokens},
+                     {"foreign_cores", result.foreign_cores},
+                     {"kernels", kernels::variant_name()}});
+  }
+  return ok_status();
+}
+
+Status bench_step(BenchOptions options) {
+  JIGSAW_ASSIGN_OR_RETURN(options.step.completion_lengths, parse_lengths(options.lengths));
+  JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<PolicyWeights> weights, load_model(options.model));
+  Lane lane(thread_count(options.threads));
+  JIGSAW_ASSIGN_OR_RETURN(const std::vector<StepTiming> steps, time_training_steps(lane, *weights, options.step));
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    print_json_line({{"peer", "jigsaw"},
+                     {"weights", "f32"},
+                     {"step", i + 1},
+                     {"lengths", options.lengths},
+                     {"threads", lane.num_threads()},
+                     {"tokens", steps[i].num_tokens},
+                     {"train_s", steps[i].total_s()},
+                     {"forward_backward_s", steps[i].forward_backward_s},
+                     {"update_s", steps[i].update_s},
+                     {"kernels", kernels::variant_name()}});
+  }
+  return ok_status();
+}
+
+Status bench_gemm(const BenchOptions& options) {
+  Lane lane(thread_count(options.threads));
+  std::vector<kernels::GemmShape> shapes;
+  for (const int rows : options.rows) {
+    for (const auto& [k, n] : {std::pair{576, 960}, {576, 576}, {576, 3072}, {1536, 576}, {576, 49152}}) {
+      shapes.push_back({.m = rows, .k = k, .n = n});
+    }
+  }
+  const kernels::GemmBench bench = kernels::bench_gemm(lane, shapes, {});
+  print_json_line({{"kernels", bench.variant},
+                   {"threads", bench.num_threads},
+                   {"fma_peak_gflops", bench.fma_peak_gflops},
+                   {"read_gb_per_s", bench.read_bytes_per_s * 1e-9}});
+  for (const kernels::GemmTiming& timing : bench.timings) {
+    print_json_line({{"m", timing.shape.m},
+                     {"k", timing.shape.k},
+                     {"n", timing.shape.n},
+                     {"gflops", timing.gflops},
+                     {"share_of_fma_peak", timing.share_of_fma_peak},
+                     {"weight_gb_per_s", timing.weight_bytes_per_s * 1e-9}});
+  }
+  return ok_status();
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<BenchOptions>();
+  CLI::App* bench = app.add_subcommand("bench", "Measures this machine; a JSON line a result");
+  bench->require_subcommand(1);
+  const auto add = [&](const std::string& name, const std::string& text, bool needs_model) {
+    CLI::App* command = bench->add_subcommand(name, text);
+    if (needs_model) command->add_option("--model", options->model, "Hugging Face folder or .gguf file")->required();
+    command->add_option("--threads", options->threads, "Threads; 0 = all cores")->check(CLI::Range(0, 1024));
+    command->add_flag("--json", options->json, "Output is JSON lines in any case");
+    return command;
+  };
+  CLI::App* decode = add("decode", "Tokens a second of decoding, prefill and sampling excluded", true);
+  decode->add_option("--batches", options->batches, "Sequences decoded together")->check(CLI::Range(1, 4096));
+  decode->add_option("--prompt-tokens", options->decode.prompt_tokens, "Per sequence")->check(CLI::Range(1, 1 << 20));
+  decode->add_option("--new-tokens", options->decode.new_tokens, "Timed tokens per sequence")
+      ->check(CLI::Range(1, 1 << 20));
+  decode->add_option("--repeats", options->decode.repeats, "Timed runs; the median is reported")
+      ->check(CLI::Range(1, 1000));
+  decode->add_flag("--engine", options->decode.through_engine,
+                   "Time the rollout engine, log-probs and events included");
+  decode->callback([options, &exit_code] { exit_code = exit_code_of(bench_decode(*options)); });
+
+  CLI::App* step = add("step", "Seconds of a training step: forward, backward, update", true);
+  step->add_option("--lengths", options->lengths, "Completions: COUNTxLENGTH,.. such as 7x16,1x256");
+  step->add_option("--prompt-tokens", options->step.prompt_tokens, "Per sequence")->check(CLI::Range(1, 1 << 20));
+  step->add_option("--group", options->step.group_size, "Completions a prompt")->check(CLI::Range(1, 4096));
+  step->add_option("--steps", options->step.num_steps, "Steps; the first includes warm-up")->check(CLI::Range(1, 1000));
+  step->add_option("--algorithm", options->step.algorithm, "Name of the algorithm");
+  step->add_flag("--recompute", options->step.recompute_activations, "Recompute activations in the backward");
+  step->callback([options, &exit_code] { exit_code = exit_code_of(bench_step(*options)); });
+
+  CLI::App* gemm = add("gemm", "The product kernel at the shapes of SmolLM2-135M, beside the machine's peaks", false);
+  gemm->add_option("--rows", options->rows, "Rows M")->check(CLI::Range(1, 1 << 16));
+  gemm->callback([options, &exit_code] { exit_code = exit_code_of(bench_gemm(*options)); });
+}
+
+}  // namespace jigsaw::cli

@@ -1,0 +1,223 @@
+#include "examples/cli/run_job.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+
+#include "core/config/yaml_section.h"
+#include "core/log.h"
+#include "core/transport/inproc_transport.h"
+#include "examples/cli/commands.h"
+#include "examples/cli/progress.h"
+#include "examples/cli/signals.h"
+#include "scheduler/controller.h"
+#include "scheduler/run_folder.h"
+#include "workers/launch/mpi_session.h"
+#include "workers/launch/mpirun.h"
+#include "workers/worker_loop.h"
+
+namespace jigsaw::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Set by run_with_mpirun for rank 0, whose own stderr is a pipe: the width of the user's terminal.
+constexpr char kColumnsVariable[] = "JIGSAW_TERMINAL_COLUMNS";
+
+int terminal_columns() {
+  if (const char* told = std::getenv(kColumnsVariable)) return std::atoi(told);
+  winsize size{};
+  if (::isatty(STDERR_FILENO) == 0) return 0;
+  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+std::uint64_t machine_memory_bytes() {
+  return static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+WorkerOptions worker_options(const JobConfig& config, PeerId worker, int num_workers) {
+  const int cores = thread_count(0);
+  WorkerOptions options;
+  options.worker = worker;
+  options.num_threads = config.threads_per_worker > 0 ? config.threads_per_worker : std::max(1, cores / num_workers);
+  options.memory_bytes_max = config.memory_bytes_per_worker != 0
+                                 ? config.memory_bytes_per_worker
+                                 : machine_memory_bytes() / static_cast<std::uint64_t>(num_workers);
+  return options;
+}
+
+// Everybody who watches a run.
+class Observers : public RunObserver {
+ public:
+  Observers(RunFolder& folder, Progress* progress) : folder_(folder), progress_(progress) {}
+  Status on_step(const StepReport& report) override {
+    if (progress_ != nullptr) JIGSAW_RETURN_IF_ERROR(progress_->on_step(report));
+    return folder_.on_step(report);
+  }
+  Status on_checkpoint(int pipeline, std::int64_t step, const std::string& folder) override {
+    return folder_.on_checkpoint(pipeline, step, folder);
+  }
+  void on_sample(int pipeline, std::int64_t step, int done, int total) override {
+    if (progress_ != nullptr) progress_->on_sample(pipeline, step, done, total);
+  }
+  void on_tick() override {
+    if (progress_ != nullptr) progress_->on_tick();
+  }
+
+ private:
+  RunFolder& folder_;
+  Progress* progress_;
+};
+
+// What decides about the tokens and weights of a job, as text: --resume compares it. Steps, workers, threads, memory,
+// policy, weight, deadline and checkpoints are not in it.
+std::string training_identity(const Job& job) {
+  YamlSection yaml = *YamlSection::parse(job.yaml, "job.yaml");
+  return yaml.without({"workers", "threads_per_worker", "policy", "memory_gb_per_worker", "worker_timeout_s",
+                       "pipelines.*.weight", "pipelines.*.deadline", "pipelines.*.checkpoint",
+                       "pipelines.*.train.steps"});
+}
+
+struct Prepared {
+  Job job;
+  std::vector<PipelineSpec> specs;
+  std::unique_ptr<Policy> policy;
+  std::unique_ptr<RunFolder> folder;
+};
+
+Result<Prepared> prepare(const RunRequest& request) {
+  Prepared prepared;
+  JIGSAW_ASSIGN_OR_RETURN(prepared.job, read_request(request));
+  JIGSAW_ASSIGN_OR_RETURN(prepared.policy, make_policy(prepared.job.config.policy));
+  for (const PipelineConfig& pipeline : prepared.job.config.pipelines) prepared.specs.push_back(to_spec(pipeline));
+  JIGSAW_ASSIGN_OR_RETURN(RunFolder folder,
+                          RunFolder::open(out_folder(request), prepared.job.yaml, training_identity(prepared.job),
+                                          prepared.specs, request.resume));
+  prepared.folder = std::make_unique<RunFolder>(std::move(folder));
+  log_to_file(prepared.folder->root() / "logs" / "controller.log");
+  return prepared;
+}
+
+Result<RunSummary> control(const RunRequest& request, Prepared& prepared, int num_workers, Transport& transport) {
+  std::vector<std::int64_t> steps_done;
+  for (const StartPoint& start : prepared.folder->start_points()) steps_done.push_back(start.step);
+  const int columns = terminal_columns();
+  Progress progress(prepared.specs, steps_done, columns > 0, columns);
+  Observers observers(*prepared.folder, request.quiet ? nullptr : &progress);
+  ControllerOptions options;
+  options.job_yaml = prepared.job.yaml;
+  options.job_name = fs::absolute(request.job_file).string();
+  options.num_workers = num_workers;
+  options.checkpoint_root = fs::absolute(prepared.folder->checkpoint_root());
+  options.worker_timeout = prepared.job.config.worker_timeout;
+  options.stop = &stop_requested();
+  Controller controller(prepared.specs, prepared.folder->start_points(), options, std::move(prepared.policy), transport,
+                        observers);
+  JIGSAW_ASSIGN_OR_RETURN(const RunSummary summary, controller.run());
+  JIGSAW_RETURN_IF_ERROR(prepared.folder->write_summary(summary));
+  if (!request.quiet) {
+    progress.finish();
+    print_summary(summary, prepared.folder->root().string());
+  }
+  if (request.json) std::printf("%s\n", to_json(summary).c_str());
+  return summary;
+}
+
+Status run_worker(MpiSession& session, const RunRequest& request) {
+  JIGSAW_ASSIGN_OR_RETURN(const Job job, read_request(request));
+  const auto worker = static_cast<PeerId>(session.rank());
+  JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<Transport> transport, open_transport(session));
+  WorkerLoop loop(worker_options(job.config, worker, session.num_workers()), *transport,
+                  [&session](int) { return session.make_exchange(); });
+  return loop.run();
+}
+
+}  // namespace
+
+Result<Job> read_request(const RunRequest& request) {
+  std::vector<std::string> settings = request.settings;
+  if (request.workers >= 0) settings.push_back("workers=" + std::to_string(request.workers));
+  if (!request.policy.empty()) settings.push_back("policy=" + request.policy);
+  return read_job_file(request.job_file, settings);
+}
+
+fs::path out_folder(const RunRequest& request) {
+  return request.out.empty() ? fs::path("runs") / fs::path(request.job_file).stem() : fs::path(request.out);
+}
+
+PipelineSpec to_spec(const PipelineConfig& config) {
+  return {.name = config.name,
+          .steps = config.train.steps,
+          .prompts_per_step = config.rollout.prompts_per_step,
+          .group_size = config.rollout.group_size,
+          .updates_per_step = config.train.updates_per_step,
+          .grad_slots = config.train.grad_slots,
+          .needs_reference = config.needs_reference(),
+          .checkpoint_every = config.checkpoint.every,
+          .checkpoints_kept = config.checkpoint.keep,
+          .weight = config.weight,
+          .deadline = config.deadline};
+}
+
+int run_as_rank(const RunRequest& request) {
+  auto session = MpiSession::init();
+  if (!session.ok()) return report_error(session.error());
+  const int rank = (*session)->rank();
+  init_logging(rank == 0 ? "controller" : "worker-" + std::to_string(rank), LogLevel::kWarning);
+  if (rank != 0) {
+    ignore_signals();  // the controller decides when to stop
+    const auto go = (*session)->broadcast("");
+    if (!go.ok()) return report_error(go.error());
+    if (go->empty()) return kDone;  // the controller has said why
+    if (const Status status = run_worker(**session, request); !status.ok()) {
+      log_info("worker.failed", "error=\"{}\"", status.error().message());
+      return kFailed;
+    }
+    return kDone;
+  }
+  catch_signals();
+  const int num_workers = (*session)->num_workers();
+  Result<Prepared> prepared = prepare(request);
+  if (prepared.ok() && num_workers < 1) {
+    prepared =
+        Error(ErrorCode::kInvalidArgument, "mpirun -n N jigsaw run needs N >= 2: a controller and at least one worker");
+  }
+  const auto go = (*session)->broadcast(prepared.ok() ? "go" : "");
+  if (!prepared.ok()) return report_error(prepared.error());
+  if (!go.ok()) return report_error(go.error());
+  auto transport = open_transport(**session);
+  if (!transport.ok()) return report_error(transport.error());
+  const Result<RunSummary> summary = control(request, *prepared, num_workers, **transport);
+  return summary.ok() ? kDone : report_error(summary.error());
+}
+
+int run_with_mpirun(const RunRequest& request, int workers) {
+  std::vector<std::string> argv = {own_executable(), "run", request.job_file, "--out", out_folder(request).string()};
+  if (request.resume) argv.push_back("--resume");
+  if (request.json) argv.push_back("--json");
+  if (request.quiet) argv.push_back("--quiet");
+  if (!request.policy.empty()) argv.insert(argv.end(), {"--policy", request.policy});
+  argv.insert(argv.end(), {"--set", "workers=" + std::to_string(workers)});
+  for (const std::string& setting : request.settings) argv.insert(argv.end(), {"--set", setting});
+  if (const int columns = terminal_columns(); columns > 0)
+    ::setenv(kColumnsVariable, std::to_string(columns).c_str(), 1);
+  catch_signals();
+  const Result<int> code = run_under_mpirun(workers + 1, argv, stop_requested(), abort_requested());
+  return code.ok() ? *code : report_error(code.error());
+}
+
+Result<RunSummary> run_in_process(const RunRequest& request) {
+  catch_signals();
+  JIGSAW_ASSIGN_OR_RETURN(Prepared prepared, prepare(request));
+  InprocHub hub(1);
+  const auto controller_end = hub.endpoint(kControllerPeer), worker_end = hub.endpoint(1);
+  WorkerLoop loop(worker_options(prepared.job.config, 1, 1), *worker_end,
+                  [](int) -> Result<std::unique_ptr<GradientExchange>> { return make_local_exchange(); });
+  std::jthread worker([&loop] { (void)loop.run(); });  // its error reaches the controller as a message
+  return control(request, prepared, 1, *controller_end);
+}
+
+}  // namespace jigsaw::cli

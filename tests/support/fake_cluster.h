@@ -1,0 +1,152 @@
+// Workers as the controller sees them, without processes or threads: a Transport that answers each dispatch from a
+// queue. Time stands still but for what receive() waits. Faults are injected by the public fields.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/transport/transport.h"
+#include "core/wire/messages.pb.h"
+#include "tests/support/fake_clock.h"
+
+namespace jigsaw {
+
+class FakeCluster : public Transport {
+ public:
+  FakeCluster(int num_workers, FakeClock& clock) : num_workers_(num_workers), clock_(clock) {
+    for (PeerId worker = 1; worker <= static_cast<PeerId>(num_workers); ++worker) {
+      wire::FromWorker hello;
+      hello.mutable_hello()->set_worker(worker);
+      reply(worker, hello);
+    }
+  }
+
+  std::set<PeerId> silent;             // say nothing from now on
+  std::string other_hash_of_worker_2;  // what worker 2 claims after an update
+  bool double_sample = false;          // the first sample is sent twice
+  std::string failure;                 // worker 1 fails with this at its next dispatch
+  std::string checkpoint_warning;
+  int hold_after = -1;  // dispatches answered before workers stop answering; -1 = all
+
+  std::vector<std::string> log;  // "rollout@1 p0 s1"
+  std::vector<std::string> resumed_from;
+  int shutdowns = 0;
+  int cancels = 0;
+
+  Status send(PeerId to, std::string bytes) override {
+    wire::ToWorker message;
+    CHECK(message.ParseFromString(bytes));
+    if (message.has_start()) on_start(to, message.start());
+    if (message.has_dispatch()) on_dispatch(to, message.dispatch());
+    if (message.has_cancel()) on_cancel(to, message.cancel().pipeline());
+    if (message.has_shutdown()) ++shutdowns;
+    return ok_status();
+  }
+
+  Result<std::optional<ReceivedMessage>> receive(std::chrono::milliseconds wait) override {
+    if (queue_.empty()) {
+      clock_.advance(wait);
+      for (PeerId worker = 1; worker <= static_cast<PeerId>(num_workers_); ++worker) {
+        wire::FromWorker heartbeat;
+        heartbeat.mutable_heartbeat()->set_waiting_for(worker == 1 ? "reward 'judge'" : "");
+        reply(worker, heartbeat);
+      }
+      if (queue_.empty()) return std::optional<ReceivedMessage>();
+    }
+    ReceivedMessage message = std::move(queue_.front());
+    queue_.pop_front();
+    return std::optional<ReceivedMessage>(std::move(message));
+  }
+
+ private:
+  void reply(PeerId from, const wire::FromWorker& message) {
+    if (!silent.contains(from)) queue_.push_back({from, message.SerializeAsString()});
+  }
+
+  void on_start(PeerId worker, const wire::Start& start) {
+    wire::FromWorker message;
+    for (const std::string& folder : start.resume_folder()) {
+      message.mutable_ready()->add_policy_version(0);
+      message.mutable_ready()->add_weights_hash("first");
+      if (worker == 1) resumed_from.push_back(folder);
+    }
+    reply(worker, message);
+  }
+
+  void on_dispatch(PeerId worker, const wire::Dispatch& dispatch) {
+    static const std::map<int, std::string> kinds = {{wire::Dispatch::kRollout, "rollout"},
+                                                     {wire::Dispatch::kLogprob, "logprob"},
+                                                     {wire::Dispatch::kUpdate, "update"},
+                                                     {wire::Dispatch::kCheckpoint, "checkpoint"}};
+    log.push_back(kinds.at(dispatch.work_case()) + "@" + std::to_string(worker) + " p" +
+                  std::to_string(dispatch.pipeline()) + " s" + std::to_string(dispatch.step()));
+    if (hold_after == 0 && !dispatch.has_checkpoint()) {
+      held_.emplace_back(worker, dispatch);
+      return;
+    }
+    if (hold_after > 0) --hold_after;
+    if (!failure.empty() && worker == 1) {
+      wire::FromWorker message;
+      message.mutable_failed()->set_message(failure);
+      reply(worker, message);
+      return;
+    }
+    answer(worker, dispatch);
+  }
+
+  void on_cancel(PeerId worker, std::uint32_t pipeline) {
+    ++cancels;
+    std::erase_if(held_, [&](const auto& held) {
+      if (held.first != worker || held.second.pipeline() != pipeline) return false;
+      wire::FromWorker message;
+      message.mutable_node_done()->set_node(held.second.node());
+      message.mutable_node_done()->set_cancelled(true);
+      reply(worker, message);
+      return true;
+    });
+  }
+
+  void answer(PeerId worker, const wire::Dispatch& dispatch) {
+    for (const std::uint32_t sample : dispatch.rollout().samples()) {
+      wire::FromWorker message;
+      message.mutable_trajectory()->set_node(dispatch.node());
+      wire::Trajectory& trajectory = *message.mutable_trajectory()->mutable_trajectory();
+      trajectory.set_sample(sample);
+      trajectory.set_prompt_length(1);
+      for (int i = 0; i < 3; ++i) trajectory.add_tokens(i);
+      for (int i = 0; i < 2; ++i) trajectory.add_logprobs(-1);
+      trajectory.set_reward(static_cast<double>(sample));
+      reply(worker, message);
+      if (double_sample) reply(worker, message);
+      double_sample = false;
+    }
+    wire::FromWorker message;
+    wire::NodeDone& done = *message.mutable_node_done();
+    done.set_node(dispatch.node());
+    done.set_busy_s(0.5);
+    for (const wire::Trajectory& trajectory : dispatch.logprob().trajectories()) {
+      wire::Trajectory& scored = *done.add_trajectories();
+      scored.set_sample(trajectory.sample());
+      for (int i = 0; i < trajectory.logprobs_size(); ++i) scored.add_ref_logprobs(-2);
+    }
+    if (dispatch.has_update()) {
+      wire::UpdateStats& stats = *done.mutable_update();
+      stats.set_policy_version(dispatch.update().update() + 1);
+      stats.set_num_tokens(dispatch.update().trajectories_size() * 2 / num_workers_);
+      const bool other = worker == 2 && !other_hash_of_worker_2.empty();
+      stats.set_weights_hash(other ? other_hash_of_worker_2 : "hash-" + std::to_string(stats.policy_version()));
+    }
+    if (dispatch.has_checkpoint()) done.set_warning(checkpoint_warning);
+    reply(worker, message);
+  }
+
+  int num_workers_;
+  FakeClock& clock_;
+  std::deque<ReceivedMessage> queue_;
+  std::vector<std::pair<PeerId, wire::Dispatch>> held_;
+};
+
+}  // namespace jigsaw

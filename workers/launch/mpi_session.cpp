@@ -1,0 +1,127 @@
+#include "workers/launch/mpi_session.h"
+
+#include <mpi.h>
+
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <mutex>
+#include <thread>
+
+#include "workers/launch/mpi_exchange.h"
+
+namespace jigsaw {
+namespace {
+
+constexpr std::chrono::seconds kFinalizeMax{20};
+constexpr std::size_t kKeySize = 40;
+
+Status check_mpi(int code, const std::string& doing) {
+  if (code == MPI_SUCCESS) return ok_status();
+  char text[MPI_MAX_ERROR_STRING];
+  int length = 0;
+  MPI_Error_string(code, text, &length);
+  return Error(ErrorCode::kUnavailable, doing + ": " + std::string(text, static_cast<std::size_t>(length)));
+}
+
+// Ends the process when it is not disarmed in time.
+class ExitTimer {
+ public:
+  explicit ExitTimer(std::chrono::seconds limit)
+      : thread_([this, limit](std::stop_token stop) {
+          std::unique_lock lock(mutex_);
+          if (!wake_.wait_for(lock, stop, limit, [] { return false; }) && !stop.stop_requested()) {
+            std::fprintf(stderr, "jigsaw: another rank does not end; leaving without it\n");
+            std::_Exit(1);
+          }
+        }) {}
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable_any wake_;
+  std::jthread thread_;
+};
+
+}  // namespace
+
+struct MpiSession::Communicators {
+  MPI_Comm workers = MPI_COMM_NULL;
+};
+
+bool started_by_mpirun() {
+  return std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr || std::getenv("PMI_SIZE") != nullptr;
+}
+
+MpiSession::MpiSession() : communicators_(std::make_unique<Communicators>()) {}
+
+Result<std::unique_ptr<MpiSession>> MpiSession::init() {
+  int provided = 0;
+  JIGSAW_RETURN_IF_ERROR(check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "starting MPI"));
+  std::unique_ptr<MpiSession> session(new MpiSession());
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  MPI_Comm_rank(MPI_COMM_WORLD, &session->rank_);
+  MPI_Comm_size(MPI_COMM_WORLD, &session->num_ranks_);
+  JIGSAW_RETURN_IF_ERROR(check_mpi(
+      MPI_Comm_split(MPI_COMM_WORLD, session->rank_ == 0 ? 0 : 1, session->rank_, &session->communicators_->workers),
+      "grouping the workers"));
+  return session;
+}
+
+MpiSession::~MpiSession() {
+  const ExitTimer timer(kFinalizeMax);
+  if (communicators_->workers != MPI_COMM_NULL) MPI_Comm_free(&communicators_->workers);
+  MPI_Finalize();
+}
+
+Result<std::string> MpiSession::broadcast(const std::string& text) {
+  std::uint64_t size = text.size();
+  JIGSAW_RETURN_IF_ERROR(check_mpi(MPI_Bcast(&size, 1, MPI_UINT64_T, 0, MPI_COMM_WORLD), "broadcasting"));
+  std::string received = text;
+  received.resize(size);
+  JIGSAW_RETURN_IF_ERROR(
+      check_mpi(MPI_Bcast(received.data(), static_cast<int>(size), MPI_CHAR, 0, MPI_COMM_WORLD), "broadcasting"));
+  return received;
+}
+
+Result<std::vector<std::string>> MpiSession::gather_keys(const std::string& public_key) {
+  std::string own = public_key;
+  own.resize(kKeySize);
+  std::string all(kKeySize * static_cast<std::size_t>(num_ranks_), '\0');
+  JIGSAW_RETURN_IF_ERROR(check_mpi(MPI_Gather(own.data(), static_cast<int>(kKeySize), MPI_CHAR, all.data(),
+                                              static_cast<int>(kKeySize), MPI_CHAR, 0, MPI_COMM_WORLD),
+                                   "gathering keys"));
+  std::vector<std::string> keys;
+  for (int worker = 1; worker < num_ranks_; ++worker)
+    keys.push_back(all.substr(kKeySize * static_cast<std::size_t>(worker), kKeySize));
+  return keys;
+}
+
+Result<std::unique_ptr<GradientExchange>> MpiSession::make_exchange() {
+  CHECK(rank_ > 0);
+  MPI_Comm communicator = MPI_COMM_NULL;
+  JIGSAW_RETURN_IF_ERROR(
+      check_mpi(MPI_Comm_dup(communicators_->workers, &communicator), "preparing the gradient exchange"));
+  return make_mpi_exchange(communicator);
+}
+
+Result<std::unique_ptr<Transport>> open_transport(MpiSession& session) {
+  JIGSAW_ASSIGN_OR_RETURN(const CurveKeys keys, make_curve_keys());
+  JIGSAW_ASSIGN_OR_RETURN(const std::vector<std::string> worker_keys, session.gather_keys(keys.public_key));
+  if (session.rank() == 0) {
+    auto server = listen_for_workers(keys, worker_keys);
+    // The workers wait for this, also when there is nothing to tell.
+    JIGSAW_RETURN_IF_ERROR([&]() -> Status {
+      auto sent = session.broadcast(server.ok() ? server->endpoint + " " + keys.public_key : "");
+      return sent.ok() ? ok_status() : Status(sent.error());
+    }());
+    if (!server.ok()) return server.error();
+    return std::move(server->transport);
+  }
+  JIGSAW_ASSIGN_OR_RETURN(const std::string address, session.broadcast(""));
+  const std::size_t space = address.find(' ');
+  if (space == std::string::npos) return Error(ErrorCode::kUnavailable, "the controller could not open its socket");
+  return connect_to_controller(static_cast<PeerId>(session.rank()), keys, address.substr(0, space),
+                               address.substr(space + 1));
+}
+
+}  // namespace jigsaw

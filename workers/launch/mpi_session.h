@@ -1,0 +1,47 @@
+// OpenMPI's part: bring the ranks together, hand out addresses and keys, and carry gradients. Rank 0 is the controller,
+// ranks 1..N are the workers. One session a process, used from the main thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/result.h"
+#include "core/transport/zmq_transport.h"
+#include "workers/reduction/gradient_exchange.h"
+
+namespace jigsaw {
+
+// Whether this process was started by mpirun.
+bool started_by_mpirun();
+
+class MpiSession {
+ public:
+  static Result<std::unique_ptr<MpiSession>> init();
+  // Ends MPI; bounded: a rank that is gone cannot hold this one for longer than 20 s.
+  ~MpiSession();
+  MpiSession(const MpiSession&) = delete;
+  MpiSession& operator=(const MpiSession&) = delete;
+
+  int rank() const { return rank_; }
+  int num_workers() const { return num_ranks_ - 1; }
+
+  // All ranks call these together. What rank 0 gives, everyone gets.
+  Result<std::string> broadcast(const std::string& text);
+  // The public key of each worker, on rank 0; each worker gives its own.
+  Result<std::vector<std::string>> gather_keys(const std::string& public_key);
+  // Workers only, all of them, in the same order: an exchange of its own.
+  Result<std::unique_ptr<GradientExchange>> make_exchange();
+
+ private:
+  struct Communicators;
+  MpiSession();
+  int rank_ = 0, num_ranks_ = 1;
+  std::unique_ptr<Communicators> communicators_;
+};
+
+// Controller's and workers' side of the ZeroMQ transport, with keys made here and exchanged over MPI. All ranks
+// together.
+Result<std::unique_ptr<Transport>> open_transport(MpiSession& session);
+
+}  // namespace jigsaw

@@ -1,0 +1,84 @@
+#include "workers/stages/rollout_stage.h"
+
+#include <algorithm>
+
+namespace jigsaw {
+
+Result<std::unique_ptr<RolloutStage>> RolloutStage::create(PipelineRuntime& runtime, std::int64_t step,
+                                                           const wire::RolloutWork& work,
+                                                           std::function<Status(wire::Trajectory)> on_trajectory) {
+  CHECK(work.policy_version() == runtime.trainer().version());
+  std::unique_ptr<RolloutStage> stage(new RolloutStage(runtime, std::move(on_trajectory)));
+  for (const std::uint32_t index : work.samples()) {
+    JIGSAW_ASSIGN_OR_RETURN(PipelineRuntime::SampleRequest made, runtime.sample_request(step, index));
+    Sample sample;
+    sample.trajectory.set_sample(index);
+    sample.trajectory.set_prompt_index(made.prompt.index);
+    sample.trajectory.set_policy_version(work.policy_version());
+    sample.trajectory.set_prompt_text(made.prompt_text);
+    sample.trajectory.set_prompt_length(static_cast<std::uint32_t>(made.request.prompt.size()));
+    for (const TokenId token : made.request.prompt) sample.trajectory.add_tokens(token);
+    sample.prompt = std::move(made.prompt);
+    if (const Status status = runtime.engine().submit(std::move(made.request)); !status.ok()) {
+      return status.error().with_context("prompt " + std::to_string(sample.prompt.index) + " of task '" +
+                                         runtime.task().name() + "'");
+    }
+    stage->samples_[index] = std::move(sample);
+  }
+  return stage;
+}
+
+Status RolloutStage::run_quantum(Lane& lane) {
+  const EngineStep step = runtime_.engine().step(lane);
+  decode_tokens_ += step.decode_tokens;
+  prefill_tokens_ += step.prefill_tokens;
+  recomputed_tokens_ += step.recomputed_tokens;
+  for (const RolloutOutput& output : step.finished) JIGSAW_RETURN_IF_ERROR(ask_for_reward(output));
+  return ok_status();
+}
+
+Status RolloutStage::ask_for_reward(const RolloutOutput& output) {
+  Sample& sample = samples_.at(output.id);
+  wire::Trajectory& trajectory = sample.trajectory;
+  for (const TokenId token : output.tokens) trajectory.add_tokens(token);
+  for (const float logprob : output.logprobs) trajectory.add_logprobs(logprob);
+  trajectory.set_truncated(output.finish_reason == FinishReason::kLength);
+  trajectory.set_completion_text(runtime_.completion_text(output));
+  return runtime_.reward().submit({.id = output.id,
+                                   .prompt = trajectory.prompt_text(),
+                                   .completion = trajectory.completion_text(),
+                                   .answer = sample.prompt.answer,
+                                   .extra_json = sample.prompt.extra_json,
+                                   .num_tokens = static_cast<int>(output.tokens.size()),
+                                   .truncated = trajectory.truncated()});
+}
+
+Status RolloutStage::poll() {
+  JIGSAW_ASSIGN_OR_RETURN(const std::vector<RewardReply> replies, runtime_.reward().poll(std::chrono::milliseconds(0)));
+  for (const RewardReply& reply : replies) {
+    const auto sample = samples_.find(reply.id);
+    if (sample == samples_.end()) continue;  // of a rollout that was cancelled meanwhile
+    wire::Trajectory& trajectory = sample->second.trajectory;
+    trajectory.set_reward(reply.reward);
+    for (const auto& [name, value] : reply.parts) (*trajectory.mutable_reward_parts())[name] = value;
+    trajectory.set_reward_error(reply.error);
+    JIGSAW_RETURN_IF_ERROR(on_trajectory_(std::move(trajectory)));
+    samples_.erase(sample);
+  }
+  return ok_status();
+}
+
+void RolloutStage::fill(wire::NodeDone& done) {
+  done.set_decode_tokens(decode_tokens_);
+  done.set_prefill_tokens(prefill_tokens_);
+  done.set_recomputed_tokens(recomputed_tokens_);
+}
+
+bool RolloutStage::cancel() {
+  for (const auto& [index, sample] : samples_)
+    (void)runtime_.engine().cancel(index);  // those that ended are gone there
+  samples_.clear();
+  return true;
+}
+
+}  // namespace jigsaw

@@ -1,0 +1,94 @@
+#include "workers/stages/update_stage.h"
+
+#include <algorithm>
+
+#include "workers/stages/training_samples.h"
+#include "workers/trainer/advantages.h"
+
+namespace jigsaw {
+
+UpdateStage::UpdateStage(PipelineRuntime& runtime, std::vector<std::uint32_t> owners)
+    : runtime_(runtime), owners_(std::move(owners)), sum_(static_cast<int>(owners_.size())) {}
+
+Result<std::unique_ptr<UpdateStage>> UpdateStage::create(PipelineRuntime& runtime, std::uint32_t worker,
+                                                         const wire::UpdateWork& work) {
+  CHECK(work.update() == runtime.trainer().version());
+  std::vector<TrainingSample> samples;
+  for (const wire::Trajectory& trajectory : work.trajectories()) samples.push_back(to_training_sample(trajectory));
+  JIGSAW_ASSIGN_OR_RETURN(BatchAdvantages advantages, compute_advantages(runtime.config().algorithm, samples));
+  std::unique_ptr<UpdateStage> stage(new UpdateStage(runtime, {work.slot_owner().begin(), work.slot_owner().end()}));
+  const std::size_t num_slots = stage->owners_.size();
+  for (std::size_t slot = 0; slot < num_slots; ++slot) {
+    if (stage->owners_[slot] != worker) continue;
+    SlotBatch batch{.slot = static_cast<int>(slot),
+                    .samples = {},
+                    .advantages = {},
+                    .num_samples_total = advantages.num_samples,
+                    .num_tokens_total = advantages.num_tokens};
+    // Sample i belongs to slot i * S / B: runs of neighbours, by index alone.
+    for (std::size_t i = 0; i < samples.size(); ++i) {
+      if (i * num_slots / samples.size() != slot) continue;
+      batch.samples.push_back(std::move(samples[i]));
+      batch.advantages.push_back(std::move(advantages.per_token[i]));
+    }
+    stage->slots_.emplace(static_cast<int>(slot), std::move(batch));
+  }
+  if (stage->slots_.empty()) JIGSAW_RETURN_IF_ERROR(stage->begin_exchange());
+  return stage;
+}
+
+Status UpdateStage::run_quantum(Lane& lane) {
+  if (phase_ == Phase::kSlots) return run_slot_quantum(lane);
+  CHECK(phase_ == Phase::kApply);
+  JIGSAW_ASSIGN_OR_RETURN(const UpdateStats update, runtime_.trainer().apply_update(lane, gradient_.span()));
+  runtime_.engine().on_weights_changed();
+  stats_.set_grad_norm(update.grad_norm);
+  stats_.set_lr(update.lr);
+  stats_.set_weights_hash(update.weights_hash);
+  stats_.set_policy_version(runtime_.trainer().version());
+  phase_ = Phase::kDone;
+  return ok_status();
+}
+
+Status UpdateStage::run_slot_quantum(Lane& lane) {
+  if (current_slot_ < 0) {
+    auto next = slots_.begin();
+    current_slot_ = next->first;
+    runtime_.trainer().begin_slot(std::move(next->second));
+    slots_.erase(next);
+  }
+  JIGSAW_ASSIGN_OR_RETURN(const bool more, runtime_.trainer().run_micro_batch(lane));
+  if (more) return ok_status();
+  end_slot(lane);
+  return slots_.empty() ? begin_exchange() : ok_status();
+}
+
+void UpdateStage::end_slot(Lane& lane) {
+  const SlotResult result = runtime_.trainer().slot_result();
+  stats_.set_loss(stats_.loss() + result.loss);
+  stats_.set_entropy_sum(stats_.entropy_sum() + result.entropy_sum);
+  stats_.set_kl_sum(stats_.kl_sum() + result.kl_sum);
+  stats_.set_clipped_tokens(stats_.clipped_tokens() + result.clipped_tokens);
+  stats_.set_num_tokens(stats_.num_tokens() + result.num_tokens);
+  const std::span<const float> gradient = runtime_.trainer().slot_gradient();
+  AlignedFloats buffer = sum_.take_buffer(gradient.size());
+  std::copy(gradient.begin(), gradient.end(), buffer.data());
+  sum_.add(lane, {current_slot_, 0}, std::move(buffer));
+  current_slot_ = -1;
+}
+
+Status UpdateStage::begin_exchange() {
+  phase_ = Phase::kExchange;
+  gradient_ = sum_.take_buffer(runtime_.weights().floats().size());
+  JIGSAW_RETURN_IF_ERROR(runtime_.exchange().start(owners_, sum_, gradient_.span()));
+  return poll();
+}
+
+Status UpdateStage::poll() {
+  if (phase_ != Phase::kExchange) return ok_status();
+  JIGSAW_ASSIGN_OR_RETURN(const bool arrived, runtime_.exchange().poll(exchange_lane_));
+  if (arrived) phase_ = Phase::kApply;
+  return ok_status();
+}
+
+}  // namespace jigsaw

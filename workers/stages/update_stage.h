@@ -1,0 +1,54 @@
+// One optimizer update. A quantum is a micro-batch, or the optimizer step at the end.
+//
+//   kSlots --(own slots summed)--> kExchange --(whole gradient here)--> kApply --> kDone
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/wire/messages.pb.h"
+#include "workers/pipeline_runtime.h"
+#include "workers/reduction/slot_sum.h"
+#include "workers/sub_stage.h"
+
+namespace jigsaw {
+
+class UpdateStage : public SubStage {
+ public:
+  static Result<std::unique_ptr<UpdateStage>> create(PipelineRuntime& runtime, std::uint32_t worker,
+                                                     const wire::UpdateWork& work);
+
+  Status poll() override;
+  bool runnable() const override { return phase_ == Phase::kSlots || phase_ == Phase::kApply; }
+  Status run_quantum(Lane& lane) override;
+  bool done() const override { return phase_ == Phase::kDone; }
+  bool cancel() override { return false; }
+  std::string waiting_for() const override {
+    return phase_ == Phase::kExchange ? runtime_.exchange().waiting_for() : "";
+  }
+  void fill(wire::NodeDone& done) override { *done.mutable_update() = stats_; }
+
+ private:
+  enum class Phase { kSlots, kExchange, kApply, kDone };
+
+  UpdateStage(PipelineRuntime& runtime, std::vector<std::uint32_t> owners);
+  Status run_slot_quantum(Lane& lane);
+  void end_slot(Lane& lane);
+  Status begin_exchange();
+
+  PipelineRuntime& runtime_;
+  std::vector<std::uint32_t> owners_;
+  std::map<int, SlotBatch> slots_;  // own ones that are not begun, by slot
+  int current_slot_ = -1;
+  SlotSum sum_;
+  AlignedFloats gradient_;  // the whole one, after the exchange
+  Lane exchange_lane_{1};   // additions of the exchange run on the executor's own thread
+  wire::UpdateStats stats_;
+  Phase phase_ = Phase::kSlots;
+};
+
+}  // namespace jigsaw

@@ -1,0 +1,174 @@
+#include "workers/worker_loop.h"
+
+#include <unistd.h>
+
+#include "core/log.h"
+#include "workers/job/job_config.h"
+#include "workers/stages/checkpoint_stage.h"
+#include "workers/stages/logprob_stage.h"
+#include "workers/stages/rollout_stage.h"
+#include "workers/stages/update_stage.h"
+
+namespace jigsaw {
+namespace {
+
+constexpr std::chrono::milliseconds kIdleWait{20};    // nothing to do: the next message ends it at once
+constexpr std::chrono::milliseconds kWaitingWait{1};  // sub-stages wait for rewards or peers
+constexpr std::chrono::milliseconds kHeartbeatEvery{1000};
+
+std::string gigabytes(std::size_t bytes) { return fmt::format("{:.2f} GB", static_cast<double>(bytes) / (1 << 30)); }
+
+}  // namespace
+
+WorkerLoop::WorkerLoop(WorkerOptions options, Transport& transport, MakeExchange make_exchange, const Clock& clock)
+    : options_(options),
+      transport_(transport),
+      make_exchange_(std::move(make_exchange)),
+      clock_(clock),
+      executor_(options.num_threads, clock) {}
+
+Status WorkerLoop::run() {
+  Status status = serve();
+  if (!status.ok()) {
+    wire::FromWorker message;
+    message.mutable_failed()->set_message(status.error().message());
+    (void)send(message);  // the caller gets the error, too
+  }
+  return status;
+}
+
+Status WorkerLoop::serve() {
+  wire::FromWorker hello;
+  hello.mutable_hello()->set_worker(options_.worker);
+  hello.mutable_hello()->set_process(::getpid());
+  hello.mutable_hello()->set_num_threads(static_cast<std::uint32_t>(options_.num_threads));
+  JIGSAW_RETURN_IF_ERROR(send(hello));
+  const Clock::TimePoint start_deadline = clock_.now() + options_.controller_timeout;
+  while (!shutdown_) {
+    JIGSAW_ASSIGN_OR_RETURN(const bool ran, executor_.step());
+    JIGSAW_RETURN_IF_ERROR(report_done());
+    const auto wait = ran ? std::chrono::milliseconds(0) : (executor_.empty() ? kIdleWait : kWaitingWait);
+    JIGSAW_RETURN_IF_ERROR(receive_all(wait));
+    JIGSAW_RETURN_IF_ERROR(send_heartbeat_if_due());
+    if (pipelines_.empty() && clock_.now() > start_deadline) {
+      return Error(ErrorCode::kTimeout, "the controller has not said what to do for " +
+                                            std::to_string(options_.controller_timeout.count() / 1000) + " s");
+    }
+  }
+  return ok_status();
+}
+
+Status WorkerLoop::receive_all(std::chrono::milliseconds wait) {
+  while (!shutdown_) {
+    JIGSAW_ASSIGN_OR_RETURN(std::optional<ReceivedMessage> received, transport_.receive(wait));
+    if (!received) return ok_status();
+    wire::ToWorker message;
+    if (!message.ParseFromString(received->bytes)) {
+      return Error(ErrorCode::kCorrupt, "the controller sent bytes that are no message");
+    }
+    JIGSAW_RETURN_IF_ERROR(handle(message));
+    wait = std::chrono::milliseconds(0);
+  }
+  return ok_status();
+}
+
+Status WorkerLoop::handle(const wire::ToWorker& message) {
+  switch (message.message_case()) {
+    case wire::ToWorker::kStart: return on_start(message.start());
+    case wire::ToWorker::kDispatch: return on_dispatch(message.dispatch());
+    case wire::ToWorker::kCancel: executor_.cancel(static_cast<int>(message.cancel().pipeline())); return ok_status();
+    case wire::ToWorker::kShutdown: shutdown_ = true; return ok_status();
+    case wire::ToWorker::MESSAGE_NOT_SET: break;
+  }
+  return Error(ErrorCode::kCorrupt, "the controller sent an empty message");
+}
+
+Status WorkerLoop::on_start(const wire::Start& start) {
+  if (!pipelines_.empty()) return Error(ErrorCode::kCorrupt, "was told to start twice");
+  JIGSAW_ASSIGN_OR_RETURN(const Job job, read_job(start.job_yaml(), start.job_name()));
+  wire::FromWorker message;
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < job.config.pipelines.size(); ++i) {
+    const PipelineConfig& config = job.config.pipelines[i];
+    JIGSAW_ASSIGN_OR_RETURN(std::unique_ptr<GradientExchange> exchange, make_exchange_(static_cast<int>(i)));
+    const std::string folder =
+        static_cast<int>(i) < start.resume_folder_size() ? start.resume_folder(static_cast<int>(i)) : "";
+    auto runtime = PipelineRuntime::create(config, folder, std::move(exchange));
+    if (!runtime.ok()) return runtime.error().with_context("pipeline '" + config.name + "'");
+    const PipelineMemory memory = (*runtime)->memory();
+    bytes += memory.total();
+    log_info("pipeline.loaded",
+             "pipeline={} weights=\"{}\" reference=\"{}\" kv=\"{}\" optimizer=\"{}\" activations=\"{}\"", config.name,
+             gigabytes(memory.weights), gigabytes(memory.reference), gigabytes(memory.kv), gigabytes(memory.optimizer),
+             gigabytes(memory.activations));
+    if (options_.memory_bytes_max != 0 && bytes > options_.memory_bytes_max) {
+      return Error(ErrorCode::kResourceExhausted, "pipeline '" + config.name +
+                                                      "' does not fit: with it the pipelines need " + gigabytes(bytes) +
+                                                      " of " + gigabytes(options_.memory_bytes_max) +
+                                                      "; lower rollout.kv_mb or train.micro_batch_tokens, set " +
+                                                      "train.recompute_activations, or raise memory_gb_per_worker");
+    }
+    message.mutable_ready()->add_policy_version((*runtime)->trainer().version());
+    message.mutable_ready()->add_weights_hash((*runtime)->weights().hash());
+    pipelines_.push_back(*std::move(runtime));
+  }
+  return send(message);
+}
+
+Status WorkerLoop::on_dispatch(const wire::Dispatch& dispatch) {
+  if (dispatch.pipeline() >= pipelines_.size())
+    return Error(ErrorCode::kCorrupt, "was sent work of an unknown pipeline");
+  PipelineRuntime& runtime = *pipelines_[dispatch.pipeline()];
+  std::unique_ptr<SubStage> stage;
+  switch (dispatch.work_case()) {
+    case wire::Dispatch::kRollout: {
+      const std::uint64_t node = dispatch.node();
+      const auto on_trajectory = [this, node](wire::Trajectory trajectory) {
+        wire::FromWorker message;
+        message.mutable_trajectory()->set_node(node);
+        *message.mutable_trajectory()->mutable_trajectory() = std::move(trajectory);
+        return send(message);
+      };
+      JIGSAW_ASSIGN_OR_RETURN(stage, RolloutStage::create(runtime, dispatch.step(), dispatch.rollout(), on_trajectory));
+      break;
+    }
+    case wire::Dispatch::kLogprob: stage = std::make_unique<LogprobStage>(runtime, dispatch.logprob()); break;
+    case wire::Dispatch::kUpdate: {
+      JIGSAW_ASSIGN_OR_RETURN(stage, UpdateStage::create(runtime, options_.worker, dispatch.update()));
+      break;
+    }
+    case wire::Dispatch::kCheckpoint: stage = std::make_unique<CheckpointStage>(runtime, dispatch.checkpoint()); break;
+    case wire::Dispatch::WORK_NOT_SET: return Error(ErrorCode::kCorrupt, "was sent a dispatch without work");
+  }
+  executor_.start(dispatch.node(), static_cast<int>(dispatch.pipeline()), dispatch.share(), std::move(stage));
+  return ok_status();
+}
+
+Status WorkerLoop::report_done() {
+  for (Executor::Entry& entry : executor_.take_done()) {
+    wire::FromWorker message;
+    wire::NodeDone& done = *message.mutable_node_done();
+    done.set_node(entry.node);
+    done.set_busy_s(entry.busy_s);
+    done.set_cancelled(entry.cancelled);
+    entry.stage->fill(done);
+    JIGSAW_RETURN_IF_ERROR(send(message));
+  }
+  return ok_status();
+}
+
+Status WorkerLoop::send_heartbeat_if_due() {
+  const Clock::TimePoint now = clock_.now();
+  if (now - last_heartbeat_ < kHeartbeatEvery) return ok_status();
+  last_heartbeat_ = now;
+  wire::FromWorker message;
+  message.mutable_heartbeat()->set_busy_s(executor_.busy_s());
+  message.mutable_heartbeat()->set_waiting_for(executor_.waiting_for());
+  return send(message);
+}
+
+Status WorkerLoop::send(const wire::FromWorker& message) {
+  return transport_.send(kControllerPeer, message.SerializeAsString());
+}
+
+}  // namespace jigsaw

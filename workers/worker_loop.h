@@ -1,0 +1,57 @@
+// A worker: takes sub-stages from the controller and runs them on its lane until it is told to shut down. The thread
+// that calls run() is the only one that touches anything here.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/result.h"
+#include "core/transport/transport.h"
+#include "core/wire/messages.pb.h"
+#include "workers/executor.h"
+#include "workers/pipeline_runtime.h"
+#include "workers/reduction/gradient_exchange.h"
+
+namespace jigsaw {
+
+struct WorkerOptions {
+  PeerId worker = 1;
+  int num_threads = 1;
+  std::uint64_t memory_bytes_max = 0;                    // of all its pipelines
+  std::chrono::milliseconds controller_timeout{120000};  // to be told to start
+};
+
+class WorkerLoop {
+ public:
+  WorkerLoop(WorkerOptions options, Transport& transport, MakeExchange make_exchange,
+             const Clock& clock = system_clock());
+
+  // Until Shutdown. An error has been told to the controller already, where it could be reached.
+  Status run();
+
+ private:
+  Status serve();
+  Status receive_all(std::chrono::milliseconds wait);
+  Status handle(const wire::ToWorker& message);
+  Status on_start(const wire::Start& start);
+  Status on_dispatch(const wire::Dispatch& dispatch);
+  Status report_done();
+  Status send_heartbeat_if_due();
+  Status send(const wire::FromWorker& message);
+
+  WorkerOptions options_;
+  Transport& transport_;
+  MakeExchange make_exchange_;
+  const Clock& clock_;
+  std::vector<std::unique_ptr<PipelineRuntime>> pipelines_;
+  Executor executor_;  // after the pipelines, which its sub-stages refer to
+  Clock::TimePoint last_heartbeat_{};
+  bool shutdown_ = false;
+};
+
+}  // namespace jigsaw
