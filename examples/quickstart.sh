@@ -8,5 +8,6 @@ out=runs/quickstart-$(date +%Y%m%d-%H%M%S)
 ./bootstrap.sh
 cmake --preset release
 cmake --build --preset release --target jigsaw
-build/release/examples/cli/jigsaw run configs/quickstart.yaml --workers 2 --out "$out" "$@"
-echo "quickstart: the run is in $out: summary.json, metrics.jsonl and a checkpoint of each pipeline" >&2
+jigsaw=build/release/examples/cli/jigsaw
+"$jigsaw" run configs/quickstart.yaml --workers 2 --out "$out" "$@"
+"$jigsaw" report "$out"
