@@ -2,6 +2,7 @@
 
 #include <zmq.h>
 
+#include <cerrno>
 #include <map>
 #include <stop_token>
 #include <thread>
@@ -28,10 +29,15 @@ void set_common_options(zmq::socket_t& socket) {
   socket.set(zmq::sockopt::linger, static_cast<int>(kLinger.count()));
 }
 
-// Waits up to `wait` for a message; false if none came.
+// Waits up to `wait` for a message; false if none came, also when a signal (Ctrl-C) ends the wait early.
 bool wait_readable(zmq::socket_t& socket, std::chrono::milliseconds wait) {
   zmq::pollitem_t item{socket.handle(), 0, ZMQ_POLLIN, 0};
-  return zmq::poll(&item, 1, wait) > 0;
+  try {
+    return zmq::poll(&item, 1, wait) > 0;
+  } catch (const zmq::error_t& error) {
+    if (error.num() == EINTR) return false;
+    throw;
+  }
 }
 
 // Answers ZeroMQ's authentication requests (RFC 27): a CURVE key is let in if it is listed, and becomes that worker's

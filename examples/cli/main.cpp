@@ -24,7 +24,7 @@ int thread_count(int threads) {
 namespace {
 
 // What an unknown word of the command line could have meant: a subcommand, or an option of the one that was chosen.
-std::string suggestion(const CLI::App& app, const std::string& message) {
+std::string suggestion(const CLI::App& app, const std::string& message, const std::string& first_word) {
   std::vector<std::string> names;
   for (const CLI::App* sub : app.get_subcommands({})) names.push_back(sub->get_name());
   for (const CLI::App* sub : app.get_subcommands()) {
@@ -34,8 +34,10 @@ std::string suggestion(const CLI::App& app, const std::string& message) {
       for (const CLI::Option* option : nested->get_options()) names.push_back(option->get_name());
     }
   }
+  // CLI11 names a word that it does not know at the end of its message, but not one that stands for the subcommand.
   const std::size_t begin = message.find_last_of(" :");
-  std::string word = begin == std::string::npos ? message : message.substr(begin + 1);
+  std::string word =
+      app.get_subcommands().empty() ? first_word : message.substr(begin == std::string::npos ? 0 : begin + 1);
   if (const std::size_t equals = word.find('='); equals != std::string::npos) word.resize(equals);
   const std::string nearest = nearest_name(word, names);
   return nearest.empty() ? "" : "; did you mean '" + nearest + "'?";
@@ -66,7 +68,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     const std::string message = error.what();
     std::fprintf(stderr, "jigsaw: %s%s\nRun with --help for what there is.\n", message.c_str(),
-                 suggestion(app, message).c_str());
+                 suggestion(app, message, argc > 1 ? argv[1] : "").c_str());
     return kBadUsage;
   }
   return exit_code;

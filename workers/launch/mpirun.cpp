@@ -64,9 +64,6 @@ Result<int> run_under_mpirun(int num_ranks, const std::vector<std::string>& argv
                                         "mpi_yield_when_idle",
                                         "1",
                                         "--mca",
-                                        "odls_base_sigkill_timeout",
-                                        "30",
-                                        "--mca",
                                         "orte_execute_quiet",
                                         "1",
                                         "--quiet"};

@@ -1,0 +1,35 @@
+// Small jobs for the tests: seconds to run, with everything in them that the promise of equal bits has to hold for.
+#pragma once
+
+#include <string>
+
+namespace jigsaw {
+
+// Two updates a step, a reference model, and a last batch that does not divide evenly over three workers.
+inline std::string sort_pipeline(const std::string& name = "sort") {
+  return "- name: " + name + R"(
+  model_config: {family: llama, hidden_size: 32, num_layers: 2, num_heads: 4, num_kv_heads: 2, intermediate_size: 48}
+  task: {name: sort, length_min: 2, length_max: 4, alphabet: "1234"}
+  reward: {type: char_match}
+  algorithm: {name: grpo, beta: 0.02}
+  rollout: {prompts_per_step: 5, group_size: 4, max_new_tokens: 6, max_positions: 32, max_batch: 7}
+  train: {steps: 8, lr: 1e-3, updates_per_step: 2, grad_slots: 4, micro_batch_tokens: 64}
+  checkpoint: {every: 3}
+)";
+}
+
+inline std::string reverse_pipeline() {
+  return R"(- name: reverse
+  model_config: {family: qwen3, hidden_size: 32, num_layers: 1, num_heads: 2, num_kv_heads: 1, intermediate_size: 64, tokenizer: byte}
+  task: {name: reverse, length_min: 2, length_max: 3, alphabet: "abc"}
+  reward: {type: sum, parts: [{type: char_match}, {type: length, weight: 0.1, length_max: 4}]}
+  algorithm: {name: dapo, epsilon_high: 0.28}
+  rollout: {prompts_per_step: 4, group_size: 4, max_new_tokens: 6, max_positions: 32}
+  train: {steps: 8, lr: 1e-3, schedule: linear, weight_decay: 0.01}
+  checkpoint: {every: 2}
+)";
+}
+
+inline std::string job_text(const std::string& pipelines) { return "seed: 7\nworkers: 1\npipelines:\n" + pipelines; }
+
+}  // namespace jigsaw

@@ -1,0 +1,123 @@
+// The promise itself, on real processes under mpirun: the schedule never changes the training.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include "tests/e2e/jigsaw_process.h"
+#include "tests/e2e/job_text.h"
+
+namespace jigsaw {
+namespace {
+
+namespace fs = std::filesystem;
+using Hashes = std::map<std::string, std::string>;
+
+class MpiRunsTest : public testing::Test {
+ protected:
+  Hashes run(const std::string& job, const std::vector<std::string>& options, const std::string& out) {
+    std::vector<std::string> arguments = {"run", job, "--out", (folder_.path() / out).string(), "--json", "--quiet"};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    const ProcessOutcome outcome = run_jigsaw(arguments);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    return weights_hashes(last_json_line(outcome.out));
+  }
+  TestFolder folder_;
+};
+
+TEST_F(MpiRunsTest, WeightsAreTheSameOnAnyNumberOfWorkersAloneOrTogether) {
+  const std::string both = folder_.file("both.yaml", job_text(sort_pipeline() + reverse_pipeline()));
+  const std::string alone = folder_.file("alone.yaml", job_text(sort_pipeline()));
+  const Hashes reference = run(both, {"--workers", "1"}, "w1");
+  ASSERT_EQ(reference.size(), 2u);
+  EXPECT_NE(reference.at("sort"), reference.at("reverse"));
+  EXPECT_EQ(run(both, {"--workers", "2"}, "w2"), reference);
+  EXPECT_EQ(run(both, {"--workers", "3"}, "w3"), reference);
+  EXPECT_EQ(run(both, {"--workers", "0"}, "w0"), reference);
+  EXPECT_EQ(run(both, {"--workers", "2", "--policy", "serial"}, "serial"), reference);
+  EXPECT_EQ(run(both, {"--workers", "2", "--set", "threads_per_worker=2"}, "threads"), reference);
+  EXPECT_EQ(run(alone, {"--workers", "2"}, "alone").at("sort"), reference.at("sort"));
+}
+
+TEST_F(MpiRunsTest, ADifferentSeedTrainsOtherWeights) {
+  const std::string job = folder_.file("job.yaml", job_text(sort_pipeline()));
+  EXPECT_NE(run(job, {"--workers", "0"}, "a"), run(job, {"--workers", "0", "--set", "seed=8"}, "b"));
+}
+
+TEST_F(MpiRunsTest, MpirunStartedByHandDoesTheSame) {
+  const std::string job = folder_.file("job.yaml", job_text(sort_pipeline()));
+  const Hashes reference = run(job, {"--workers", "0"}, "reference");
+  const ProcessOutcome outcome =
+      run_process({"mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "3", JIGSAW_PROGRAM, "run", job, "--out",
+                   (folder_.path() / "hand").string(), "--json", "--quiet"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(weights_hashes(last_json_line(outcome.out)), reference);
+}
+
+// kill -9 of all processes at several moments, told by what is in the run's folder by then.
+TEST_F(MpiRunsTest, ResumeAfterKillNineEndsInTheSameWeights) {
+  const std::string job = folder_.file("job.yaml", job_text(sort_pipeline() + reverse_pipeline()));
+  const Hashes reference = run(job, {"--workers", "2"}, "reference");
+  const auto trajectories = [](const std::string& out) {
+    std::map<std::string, int> lines;
+    for (const char* name : {"sort", "reverse"})
+      lines[name] = count_lines(fs::path(out) / "trajectories" / (std::string(name) + ".jsonl"));
+    return lines;
+  };
+  const auto complete = trajectories((folder_.path() / "reference").string());
+  for (const int killed_after_steps : {0, 1, 4, 7, 11}) {
+    const std::string out = (folder_.path() / ("killed-" + std::to_string(killed_after_steps))).string();
+    const ProcessOutcome killed = run_jigsaw({"run", job, "--workers", "2", "--out", out, "--quiet"}, [&](int) {
+      return fs::exists(fs::path(out) / "job.yaml") &&
+             count_lines(fs::path(out) / "metrics.jsonl") >= killed_after_steps;
+    });
+    ASSERT_EQ(killed.exit_code, 128 + 9) << "it ended before the kill: " << killed.err;
+    const ProcessOutcome resumed =
+        run_jigsaw({"run", job, "--workers", "2", "--out", out, "--resume", "--json", "--quiet"});
+    ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
+    EXPECT_EQ(weights_hashes(last_json_line(resumed.out)), reference) << "killed after " << killed_after_steps;
+    EXPECT_EQ(trajectories(out), complete) << "a prompt was lost or repeated";
+    EXPECT_EQ(count_lines(fs::path(out) / "metrics.jsonl"), 16);
+  }
+}
+
+TEST_F(MpiRunsTest, ControlCEndsWithACheckpointAndResumeGoesOn) {
+  const std::string job = folder_.file("job.yaml", job_text(sort_pipeline()));
+  const Hashes reference = run(job, {"--workers", "0"}, "reference");
+  const std::string out = (folder_.path() / "stopped").string();
+  bool sent = false;
+  const ProcessOutcome stopped = run_jigsaw(
+      {"run", job, "--workers", "2", "--out", out, "--json", "--quiet", "--set", "pipelines.0.checkpoint.every=0"},
+      [&](int pid) {
+        if (!sent && count_lines(fs::path(out) / "metrics.jsonl") >= 2) {
+          sent = true;
+          ::kill(pid, SIGINT);
+        }
+        return false;
+      });
+  ASSERT_EQ(stopped.exit_code, 0) << stopped.err;
+  const auto summary = last_json_line(stopped.out);
+  ASSERT_TRUE(summary["interrupted"]) << "it was over before the signal";
+  const std::int64_t steps = summary["pipelines"][0]["steps"];
+  ASSERT_LT(steps, 8);
+  char checkpoint[64];
+  std::snprintf(checkpoint, sizeof checkpoint, "checkpoints/sort/step-%08lld", static_cast<long long>(steps));
+  EXPECT_TRUE(fs::exists(fs::path(out) / checkpoint / "state.json"));
+  EXPECT_EQ(run(job, {"--workers", "2", "--resume"}, "stopped"), reference);
+}
+
+TEST_F(MpiRunsTest, AWorkerThatCannotGoOnEndsTheRunWithItsReason) {
+  const std::string job = folder_.file("job.yaml", job_text(R"(- name: judged
+  model_config: {hidden_size: 16, num_layers: 1, num_heads: 2}
+  task: {name: copy}
+  reward: {type: command, name: judge, command: ["cat", "/dev/null"], on_error: fail, time_limit_s: 5}
+  rollout: {prompts_per_step: 1, group_size: 2, max_new_tokens: 4, max_positions: 32}
+  train: {steps: 2}
+)"));
+  const ProcessOutcome outcome =
+      run_jigsaw({"run", job, "--workers", "2", "--out", (folder_.path() / "out").string(), "--quiet"});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.err, testing::HasSubstr("judge"));
+}
+
+}  // namespace
+}  // namespace jigsaw

@@ -1,0 +1,148 @@
+// What a user sees of the program: in one process, for speed.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "tests/e2e/jigsaw_process.h"
+#include "tests/e2e/job_text.h"
+
+namespace jigsaw {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+using testing::Not;
+
+class RunsTest : public testing::Test {
+ protected:
+  std::string path(const std::string& name) const { return (folder_.path() / name).string(); }
+  TestFolder folder_;
+};
+
+TEST_F(RunsTest, EveryShippedConfigurationIsValid) {
+  int configurations = 0;
+  for (const auto& entry : fs::directory_iterator(fs::path(JIGSAW_SOURCE_DIR) / "configs")) {
+    if (entry.path().extension() != ".yaml") continue;
+    ++configurations;
+    const ProcessOutcome outcome = run_jigsaw({"plan", entry.path().string()});
+    // A model that has not been fetched is the one thing that may be missing here.
+    if (outcome.exit_code != 0) EXPECT_THAT(outcome.err, HasSubstr(".gguf")) << entry.path();
+  }
+  EXPECT_GE(configurations, 2);
+}
+
+TEST_F(RunsTest, ARunLeavesMetricsSummaryTrajectoriesAndALoadableModel) {
+  const std::string job = folder_.file("job.yaml", job_text(sort_pipeline()));
+  const ProcessOutcome outcome = run_jigsaw({"run", job, "--workers", "0", "--out", path("out"), "--json"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto summary = last_json_line(outcome.out);
+  for (const char* key : {"kind", "policy", "wall_s", "tokens", "tokens_per_s", "worker_busy_share", "pipelines",
+                          "migrations", "recomputed_tokens", "decisions", "decision_us_p50", "decision_us_p99"}) {
+    EXPECT_TRUE(summary.contains(key)) << key;
+  }
+  std::ifstream file(path("out/summary.json"));
+  EXPECT_EQ(nlohmann::json::parse(file), summary);
+  EXPECT_EQ(count_lines(path("out/metrics.jsonl")), 8);
+  EXPECT_EQ(count_lines(path("out/trajectories/sort.jsonl")), 8 * 20);
+  EXPECT_THAT(outcome.err, HasSubstr("step 8/8"));
+  EXPECT_THAT(outcome.err, HasSubstr("Done in"));
+
+  const ProcessOutcome inspected = run_jigsaw({"inspect", path("out/checkpoints/sort/step-00000008"), "--json"});
+  ASSERT_EQ(inspected.exit_code, 0) << inspected.err;
+  EXPECT_EQ(last_json_line(inspected.out)["weights_hash"], summary["pipelines"][0]["weights_hash"]);
+  EXPECT_EQ(run_jigsaw({"report", path("out")}).exit_code, 0);
+  EXPECT_TRUE(fs::exists(path("out/report.html")));
+
+  const std::string prompts = folder_.file("prompts.jsonl", "{\"prompt\": \"312=\"}\n");
+  const ProcessOutcome generated = run_jigsaw({"generate", "--model", path("out/checkpoints/sort/step-00000008"),
+                                               "--input", prompts, "--max-new-tokens", "5", "--temperature", "0"});
+  ASSERT_EQ(generated.exit_code, 0) << generated.err;
+  const auto line = last_json_line(generated.out);
+  EXPECT_EQ(line["tokens"].size(), line["logprobs"].size());
+}
+
+TEST_F(RunsTest, AFolderWithARunIsNotOverwritten) {
+  const std::string job = folder_.file("job.yaml", job_text(sort_pipeline()));
+  ASSERT_EQ(run_jigsaw({"run", job, "--workers", "0", "--out", path("out"), "--quiet"}).exit_code, 0);
+  const ProcessOutcome again = run_jigsaw({"run", job, "--workers", "0", "--out", path("out"), "--quiet"});
+  EXPECT_EQ(again.exit_code, 2);
+  EXPECT_THAT(again.err, HasSubstr("--resume"));
+  const ProcessOutcome other =
+      run_jigsaw({"run", job, "--workers", "0", "--out", path("out"), "--quiet", "--resume", "--set", "seed=3"});
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_THAT(other.err, HasSubstr("trains otherwise"));
+}
+
+TEST_F(RunsTest, MoreStepsCanBeAddedOnResume) {
+  const std::string job = folder_.file("job.yaml", job_text(sort_pipeline()));
+  ASSERT_EQ(run_jigsaw({"run", job, "--workers", "0", "--out", path("out"), "--quiet", "--set",
+                        "pipelines.sort.train.steps=4"})
+                .exit_code,
+            0);
+  const ProcessOutcome more =
+      run_jigsaw({"run", job, "--workers", "0", "--out", path("out"), "--quiet", "--json", "--resume"});
+  ASSERT_EQ(more.exit_code, 0) << more.err;
+  const ProcessOutcome whole = run_jigsaw({"run", job, "--workers", "0", "--out", path("whole"), "--quiet", "--json"});
+  EXPECT_EQ(weights_hashes(last_json_line(more.out)), weights_hashes(last_json_line(whole.out)));
+}
+
+TEST_F(RunsTest, MistakesInTheJobAreReportedAtOnceWithPlaceAndFix) {
+  const std::string job = folder_.file("job.yaml",
+                                       "seed: 1\nworkers: -3\npolici: greedy\npipelines:\n- name: a\n  task: sord\n"
+                                       "  model_config: {hidden_size: 30, num_heads: 4}\n  reward: char_match\n"
+                                       "  algorithm: {name: grpo, epsilom: 0.2}\n");
+  const ProcessOutcome outcome = run_jigsaw({"run", job, "--out", path("out")});
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_EQ(outcome.out, "");
+  for (const char* part :
+       {"job.yaml:2: workers: -3 is below 0", "job.yaml:3: unknown key 'polici'; did you mean 'policy'?",
+        "did you mean 'sort'?", "head_dim: must be even", "epsilon"}) {
+    EXPECT_THAT(outcome.err, HasSubstr(part));
+  }
+  EXPECT_FALSE(fs::exists(path("out")));
+}
+
+TEST_F(RunsTest, WrongCommandLinesSuggestTheNearestName) {
+  const ProcessOutcome command = run_jigsaw({"generat"});
+  EXPECT_EQ(command.exit_code, 2);
+  EXPECT_THAT(command.err, HasSubstr("generate"));
+  const ProcessOutcome option = run_jigsaw({"run", "x.yaml", "--wokers", "2"});
+  EXPECT_EQ(option.exit_code, 2);
+  EXPECT_THAT(option.err, HasSubstr("did you mean '--workers'?"));
+  EXPECT_EQ(run_jigsaw({"run", path("none.yaml")}).exit_code, 2);
+  EXPECT_EQ(run_jigsaw({"--help"}).exit_code, 0);
+}
+
+TEST_F(RunsTest, AHangingRewardCostsTheConfiguredValueAndIsNamed) {
+  const std::string job = folder_.file("job.yaml", job_text(R"(- name: judged
+  model_config: {hidden_size: 16, num_layers: 1, num_heads: 2}
+  task: {name: copy}
+  reward: {type: command, name: judge, command: ["sleep", "1000"], error_value: -1, time_limit_s: 0.1, processes: 2}
+  rollout: {prompts_per_step: 1, group_size: 2, max_new_tokens: 4, max_positions: 32}
+  train: {steps: 1}
+)"));
+  const ProcessOutcome outcome = run_jigsaw({"run", job, "--workers", "0", "--out", path("out"), "--json"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(last_json_line(outcome.out)["pipelines"][0]["reward_last"], -1);
+  EXPECT_THAT(outcome.err, HasSubstr("judge"));
+}
+
+TEST_F(RunsTest, AModelThatIsCutShortIsRefusedByName) {
+  const std::string model = folder_.file("cut.gguf", std::string("GGUF\x03\0\0\0\x10", 9));
+  const std::string input = folder_.file("in.jsonl", "{\"tokens\": [1, 2]}\n");
+  const ProcessOutcome outcome = run_jigsaw({"logprobs", "--model", model, "--input", input});
+  EXPECT_NE(outcome.exit_code, 0);
+  EXPECT_THAT(outcome.err, HasSubstr("cut.gguf"));
+  EXPECT_EQ(outcome.out, "");
+}
+
+TEST_F(RunsTest, AJobThatDoesNotFitIsRefusedWithTheNumbers) {
+  const std::string job = folder_.file("job.yaml", job_text(sort_pipeline()));
+  const ProcessOutcome outcome = run_jigsaw({"plan", job, "--set", "memory_gb_per_worker=0.00001"});
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("GB a worker"));
+}
+
+}  // namespace
+}  // namespace jigsaw
