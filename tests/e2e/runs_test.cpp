@@ -27,7 +27,9 @@ TEST_F(RunsTest, EveryShippedConfigurationIsValid) {
     ++configurations;
     const ProcessOutcome outcome = run_jigsaw({"plan", entry.path().string()});
     // A model that has not been fetched is the one thing that may be missing here.
-    if (outcome.exit_code != 0) EXPECT_THAT(outcome.err, HasSubstr(".gguf")) << entry.path();
+    if (outcome.exit_code != 0) {
+      EXPECT_THAT(outcome.err, HasSubstr(".gguf")) << entry.path();
+    }
   }
   EXPECT_GE(configurations, 2);
 }
