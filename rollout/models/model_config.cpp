@@ -72,7 +72,6 @@ Status validate(const ModelConfig& config) {
   if (config.head_dim % 2 != 0) return invalid("head_dim: " + std::to_string(config.head_dim) + " is odd");
   if (!(config.rms_norm_eps > 0) || !(config.rms_norm_eps < 1)) return invalid("rms_norm_eps: must be in (0, 1)");
   if (config.sliding_window < 0) return invalid("sliding_window: must be 0 (none) or more");
-  if (config.full_attention_layers < 0) return invalid("full_attention_layers: must be 0 or more");
   JIGSAW_RETURN_IF_ERROR(check_rope(config.rope));
   return check_family(config);
 }

@@ -32,12 +32,10 @@ struct ModelConfig {
   int vocab_size = 0;
   int max_positions = 0;  // longest sequence the model was made for, in tokens
   float rms_norm_eps = 1e-5f;
-  bool tied_embeddings = false;   // the output matrix is the embedding
-  bool qkv_bias = false;          // qwen2
-  bool qk_norm = false;           // qwen3: RMS norm over head_dim of every q and k head before rope
-  int sliding_window = 0;         // positions seen, itself included; 0 = all before
-  int full_attention_layers = 0;  // the first layers, which see all positions whatever sliding_window (qwen's
-                                  // max_window_layers)
+  bool tied_embeddings = false;  // the output matrix is the embedding
+  bool qkv_bias = false;         // qwen2
+  bool qk_norm = false;          // qwen3: RMS norm over head_dim of every q and k head before rope
+  int sliding_window = 0;        // positions seen, itself included; 0 = all before
   RopeConfig rope;
   std::vector<int> eos_tokens;  // any of them ends a rollout
   int bos_token = -1;           // -1: none
@@ -45,8 +43,6 @@ struct ModelConfig {
   bool operator==(const ModelConfig&) const = default;
   int q_size() const { return num_heads * head_dim; }
   int kv_size() const { return num_kv_heads * head_dim; }
-  // The window of one layer; 0 = all before.
-  int window_of_layer(int layer) const { return layer < full_attention_layers ? 0 : sliding_window; }
 };
 
 // That the family is known and has these features, and all sizes are positive, fit together, and are small enough that

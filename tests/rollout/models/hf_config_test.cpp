@@ -58,7 +58,7 @@ TEST_F(HfConfigTest, ReadsWhatTransformersReads) {
     EXPECT_EQ(json(config->eos_tokens), expected["eos_tokens"]);
     EXPECT_EQ(config->bos_token, expected["bos_token"]);
     for (int layer = 0; layer < config->num_layers; ++layer) {
-      EXPECT_EQ(config->window_of_layer(layer), expected["windows"][static_cast<std::size_t>(layer)]) << layer;
+      EXPECT_EQ(config->sliding_window, expected["windows"][static_cast<std::size_t>(layer)]) << layer;
     }
     const auto frequencies = rope_frequencies(config->rope, config->head_dim);
     ASSERT_EQ(frequencies.size(), expected["frequencies"].size());
@@ -97,7 +97,12 @@ TEST_F(HfConfigTest, RefusesWhatItCannotCompute) {
                           {"use_sliding_window", true},
                           {"sliding_window", 4},
                           {"layer_types", {"sliding_attention", "full_attention"}}}),
-              HasSubstr("layer_types"));
+              HasSubstr("use_sliding_window: only 1 of 2 layers"));
+  EXPECT_THAT(error_with({{"model_type", "qwen2"}, {"use_sliding_window", true}, {"max_window_layers", 1}}),
+              HasSubstr("use_sliding_window: only 1 of 2 layers"));
+  EXPECT_THAT(
+      error_with({{"model_type", "qwen2"}, {"use_sliding_window", true}, {"layer_types", {"linear", "linear"}}}),
+      HasSubstr("layer_types"));
 }
 
 TEST_F(HfConfigTest, NamesTheFieldThatIsWrong) {

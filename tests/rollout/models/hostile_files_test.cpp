@@ -103,6 +103,13 @@ TEST(HostileFilesTest, FlippedBitsOfAGgufFile) {
   flip_and_load(bytes, bytes.size() - 400, folder.path() / "m.gguf", folder.path() / "m.gguf", 11);
 }
 
+TEST(HostileFilesTest, FlippedBitsOfAGgufFileWithEveryKindOfValue) {
+  TemporaryFolder folder;
+  const std::string bytes = read_bytes(testing::golden_file("llama_mixed.gguf"));
+  write_bytes(folder.path() / "m.gguf", bytes);
+  flip_and_load(bytes, bytes.find("output_norm.weight"), folder.path() / "m.gguf", folder.path() / "m.gguf", 14);
+}
+
 TEST(HostileFilesTest, FlippedBitsOfASafetensorsHeader) {
   TemporaryFolder folder;
   ASSERT_TRUE(save_hf_model(*smallest_model(), folder.path()));
