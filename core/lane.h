@@ -1,18 +1,26 @@
-// A lane: a share of this machine's cores on which one sub-stage computes (a oneTBB task arena, threads pinned where
-// the machine allows). parallel_for is called from the executor thread and returns when all parts are done. Nothing
-// computed on a lane may depend on num_threads(): parts must be independent of each other.
+// A lane: a share of this machine's cores on which one sub-stage computes (a oneTBB task arena, whose threads can be
+// pinned). parallel_for is called from the executor thread and returns when all parts are done. Nothing computed on a
+// lane may depend on num_threads(): parts must be independent of each other.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 namespace jigsaw {
 
+// The CPUs that this process may run on, ascending; what lanes can be pinned to.
+std::vector<int> usable_cpus();
+
 class Lane {
  public:
-  // num_threads >= 1; 1 never leaves the calling thread.
+  // num_threads >= 1; 1 never leaves the calling thread. Threads run where the system puts them.
   explicit Lane(int num_threads);
+  // A thread a CPU: while it works for this lane, the thread beside the caller at place i is bound to cpus[i] (i >= 1).
+  // The caller is taken to be on cpus[0] and is left where it is. Whoever splits the machine into lanes knows the CPUs;
+  // without that knowledge two processes would bind to the same ones. Where the system refuses, nothing is bound.
+  explicit Lane(std::vector<int> cpus);
   ~Lane();
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;

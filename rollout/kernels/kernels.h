@@ -21,9 +21,9 @@
 
 namespace jigsaw::kernels {
 
-inline constexpr int kPanel = 16;      // output columns of a weight panel; positions of a KV block
+inline constexpr int kPanel = 16;  // output columns of a weight panel; positions of a KV block
 
-std::string_view variant_name();       // "avx512", "avx2" or "portable"
+std::string_view variant_name();  // "avx512", "avx2" or "portable"
 // Selects a variant by name for tests; false when unknown or not supported by this CPU. Not while kernels run.
 bool select_variant(std::string_view name);
 
@@ -33,9 +33,9 @@ bool select_variant(std::string_view name);
 //   B(k, n) at b[p * b_panel_stride + k * b_depth_stride + l]
 //   C(m, n) at c[p * c_panel_stride + m * c_row_stride + l]
 // Forward  Y = X W^T:   a = X (K, 1), b = panels of W (K*16, 16), c = Y (row N, panel 16).
-// Backward dX = dY W:   see product_transposed. Backward dW: a = X (1, K), b = dY (16, N), c = panels (row 16, panel K*16).
-// Only columns < num_columns are read of B and written of C. The chain starts at C when `accumulate`, else at 0; `bias`
-// (may be null) is added once after the chain.
+// Backward dX = dY W:   see product_transposed. Backward dW: a = X (1, K), b = dY (16, N), c = panels (row 16, panel
+// K*16). Only columns < num_columns are read of B and written of C. The chain starts at C when `accumulate`, else at 0;
+// `bias` (may be null) is added once after the chain.
 struct ProductArgs {
   int rows = 0, depth = 0, num_columns = 0;
   const float* a = nullptr;
@@ -69,7 +69,8 @@ void embed_backward(Lane& lane, std::span<const std::int32_t> tokens, int hidden
 
 void add(Lane& lane, std::size_t count, const float* a, const float* b, float* out);  // out may alias a or b
 
-// y = x * (1/sqrt(mean(x^2) + eps)) * weight for rows of `width`; row r of x at x + r * x_stride (y likewise). x may be y.
+// y = x * (1/sqrt(mean(x^2) + eps)) * weight for rows of `width`; row r of x at x + r * x_stride (y likewise). x may be
+// y.
 void rms_norm(Lane& lane, int rows, int width, const float* x, std::ptrdiff_t x_stride, const float* weight, float eps,
               float* y, std::ptrdiff_t y_stride);
 // Recomputes the norm's scale. dx (=, or += when `accumulate`), dweight += sum over rows in order.
@@ -93,25 +94,25 @@ std::size_t kv_block_floats(int num_kv_heads, int head_dim);
 
 // Writes k and v of one row (position p of its sequence) into its block: slot p % 16.
 struct KvWrite {
-  float* block = nullptr;     // this layer's part of block p / 16
-  int slot = 0;               // p % 16
-  const float* k = nullptr;   // [num_kv_heads * head_dim]
+  float* block = nullptr;    // this layer's part of block p / 16
+  int slot = 0;              // p % 16
+  const float* k = nullptr;  // [num_kv_heads * head_dim]
   const float* v = nullptr;
 };
 void write_kv(Lane& lane, std::span<const KvWrite> writes, int num_kv_heads, int head_dim);
 
 // Consecutive query rows of one sequence.
 struct AttentionRows {
-  const float* q = nullptr;             // row i at q + i * q_stride: [num_heads * head_dim]
-  float* out = nullptr;                 // row i at out + i * out_stride
+  const float* q = nullptr;  // row i at q + i * q_stride: [num_heads * head_dim]
+  float* out = nullptr;      // row i at out + i * out_stride
   int num_rows = 0;
-  int position_begin = 0;               // row i stands at position position_begin + i and sees all positions <= it
-  const float* const* blocks = nullptr; // this layer's part of block 0, 1, ... of the sequence
+  int position_begin = 0;                // row i stands at position position_begin + i and sees all positions <= it
+  const float* const* blocks = nullptr;  // this layer's part of block 0, 1, ... of the sequence
 };
 struct AttentionShape {
   int num_heads = 0, num_kv_heads = 0, head_dim = 0;
-  int sliding_window = 0;               // 0 = none; else only positions > p - sliding_window
-  float scale = 0;                      // 1 / sqrt(head_dim)
+  int sliding_window = 0;  // 0 = none; else only positions > p - sliding_window
+  float scale = 0;         // 1 / sqrt(head_dim)
 };
 // out = softmax(q k^T * scale) v. Query head h reads kv head h / (num_heads / num_kv_heads).
 void attention(Lane& lane, const AttentionShape& shape, std::span<const AttentionRows> sequences,
@@ -125,15 +126,15 @@ struct AttentionBackwardRows {
   float *dq = nullptr, *dk = nullptr, *dv = nullptr;
 };
 struct AttentionBackwardStrides {
-  std::ptrdiff_t q = 0, kv = 0, out = 0, dq = 0, dkv = 0;   // dout uses `out`
+  std::ptrdiff_t q = 0, kv = 0, out = 0, dq = 0, dkv = 0;  // dout uses `out`
 };
 void attention_backward(Lane& lane, const AttentionShape& shape, std::span<const AttentionBackwardRows> sequences,
                         const AttentionBackwardStrides& strides);
 
 // ---- Log-softmax over the vocabulary -----------------------------------------------------------------------------
 struct LogSoftmaxStats {
-  float max = 0;         // of the row
-  float log_sum = 0;     // log(sum(exp(x - max))): log_softmax(x)[i] = x[i] - max - log_sum
+  float max = 0;      // of the row
+  float log_sum = 0;  // log(sum(exp(x - max))): log_softmax(x)[i] = x[i] - max - log_sum
 };
 void log_softmax_stats(Lane& lane, int rows, int vocab, const float* logits, std::ptrdiff_t stride,
                        LogSoftmaxStats* stats);
@@ -153,7 +154,7 @@ double sum_of_squares(Lane& lane, std::size_t count, const float* x);
 // AdamW (Loshchilov & Hutter 2019) on [0, count): g = grad * grad_scale; moments; decoupled decay.
 struct AdamWStep {
   float lr = 0, beta1 = 0.9f, beta2 = 0.999f, eps = 1e-8f, weight_decay = 0, grad_scale = 1;
-  std::int64_t step = 1;   // from 1, for the bias correction
+  std::int64_t step = 1;  // from 1, for the bias correction
 };
 void adamw(Lane& lane, std::size_t count, const float* grad, float* param, float* m, float* v, const AdamWStep& step);
 

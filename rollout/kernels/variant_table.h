@@ -92,6 +92,10 @@ struct KernelTable {
 
   double (*sum_of_squares)(std::size_t count, const float* x);
   void (*adamw)(std::size_t count, const float* grad, float* param, float* m, float* v, const AdamWCoefficients& c);
+
+  int fmas_per_step;                           // fused multiply-adds of 16 lanes in a step of fma_steps()
+  float (*fma_steps)(std::int64_t num_steps);  // bench.inc
+  float (*read_all)(std::size_t count, const float* x);
 };
 
 extern const KernelTable kPortableKernels;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "core/utf8.h"
 #include "rollout/tokenizer/json_place.h"
 #include "rollout/tokenizer/nfc.h"
 #include "rollout/tokenizer/utf8.h"
@@ -39,12 +40,21 @@ Status check_decoder(const std::optional<JsonPlace>& decoder, bool is_byte_level
   return ok_status();
 }
 
+Result<ChatTemplate> parse_chat_template(const TokenizerConfig& config) {
+  if (!config.chat_template) {
+    return Error(ErrorCode::kNotFound,
+                 "the tokenizer's files have none, so that prompts must be texts instead of messages");
+  }
+  return ChatTemplate::parse(*config.chat_template);
+}
+
 }  // namespace
 
 BpeTokenizer::BpeTokenizer(TokenizerFiles files, TokenizerConfig config, bool normalizes, AddedTokenFinder raw_tokens,
                            AddedTokenFinder normalized_tokens, PreTokenizer pre_tokenizer, BpeModel model)
     : files_(std::move(files)),
       config_(std::move(config)),
+      chat_template_(parse_chat_template(config_)),
       normalizes_(normalizes),
       raw_tokens_(std::move(raw_tokens)),
       normalized_tokens_(std::move(normalized_tokens)),
@@ -85,7 +95,7 @@ Result<std::unique_ptr<Tokenizer>> BpeTokenizer::create(TokenizerFiles files) {
 
 std::vector<TokenId> BpeTokenizer::encode(std::string_view text) const {
   std::string replaced;
-  if (!is_valid_utf8(text)) {
+  if (!utf8_is_well_formed(text)) {
     replaced = replace_invalid_utf8(text);
     text = replaced;
   }
@@ -151,8 +161,11 @@ std::vector<TokenId> BpeTokenizer::eos_tokens() const {
   return id ? std::vector{*id} : std::vector<TokenId>();
 }
 
-Result<std::string> BpeTokenizer::apply_chat_template(std::span<const ChatMessage>) const {
-  return Error(ErrorCode::kUnsupported, files_.origin + ": no chat template");
+Result<std::string> BpeTokenizer::apply_chat_template(std::span<const ChatMessage> messages) const {
+  const auto prompt = chat_template_ ? chat_template_->render(messages, config_.special_tokens)
+                                     : Result<std::string>(chat_template_.error());
+  if (!prompt) return prompt.error().with_context(files_.origin + ": chat template");
+  return prompt;
 }
 
 Status BpeTokenizer::save(const std::filesystem::path& folder) const { return write_tokenizer_files(files_, folder); }

@@ -8,6 +8,7 @@
 #include "core/result.h"
 #include "rollout/tokenizer/added_tokens.h"
 #include "rollout/tokenizer/bpe_model.h"
+#include "rollout/tokenizer/chat_template.h"
 #include "rollout/tokenizer/pre_tokenizer.h"
 #include "rollout/tokenizer/tokenizer.h"
 #include "rollout/tokenizer/tokenizer_config.h"
@@ -43,7 +44,9 @@ class BpeTokenizer final : public Tokenizer {
 
   TokenizerFiles files_;
   TokenizerConfig config_;
-  bool normalizes_;  // to NFC
+  Result<ChatTemplate>
+      chat_template_;  // an error, for whoever asks for it, where there is none or it is not known here
+  bool normalizes_;    // to NFC
   AddedTokenFinder raw_tokens_, normalized_tokens_;
   PreTokenizer pre_tokenizer_;
   BpeModel model_;

@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "core/utf8.h"
 #include "rollout/tokenizer/utf8.h"
 
 namespace jigsaw {
@@ -94,7 +95,7 @@ class Reader {
   }
 
   Status check_utf8(std::string_view key, std::string_view text) const {
-    if (is_valid_utf8(text)) return ok_status();
+    if (utf8_is_well_formed(text)) return ok_status();
     return error(ErrorCode::kCorrupt, key,
                  "has an entry that is not valid UTF-8: '" + replace_invalid_utf8(text) + "'");
   }

@@ -1,5 +1,5 @@
-// Unicode normalisation form C, as the tokenizers library does it: by Unicode 9, so that newer characters neither combine
-// nor change places. Pure functions.
+// Unicode normalisation form C, as the tokenizers library does it: by Unicode 9, so that newer characters neither
+// combine nor change places. Pure functions.
 #pragma once
 
 #include <string>

@@ -1,6 +1,7 @@
 // The tokenizers of policies trained from scratch, made as tokenizer.json files that the tokenizers library reads too.
 #include <unordered_set>
 
+#include "core/utf8.h"
 #include "rollout/tokenizer/bpe_tokenizer.h"
 #include "rollout/tokenizer/byte_symbols.h"
 #include "rollout/tokenizer/tokenizer.h"
@@ -49,7 +50,7 @@ Result<std::unique_ptr<Tokenizer>> make_character_tokenizer(std::string_view alp
     return Error(ErrorCode::kInvalidArgument, "the alphabet of a character tokenizer " + what);
   };
   if (alphabet.empty()) return refuse("is empty");
-  if (!is_valid_utf8(alphabet)) return refuse("is not valid UTF-8");
+  if (!utf8_is_well_formed(alphabet)) return refuse("is not valid UTF-8");
   TokenizerParts parts;
   std::unordered_set<std::string> seen;
   for (std::size_t i = 0; i < alphabet.size();) {

@@ -38,8 +38,8 @@ class Tokenizer {
   // Prompt text for a dialogue, ending where the assistant is to speak. ChatML where the file's template is ChatML;
   // an error that says so for templates we cannot render.
   virtual Result<std::string> apply_chat_template(std::span<const ChatMessage> messages) const = 0;
-  // Writes tokenizer.json (and tokenizer_config.json) for a checkpoint folder, such that load_tokenizer and transformers
-  // read it back.
+  // Writes tokenizer.json (and tokenizer_config.json) for a checkpoint folder, such that load_tokenizer and
+  // transformers read it back.
   virtual Status save(const std::filesystem::path& folder) const = 0;
 };
 

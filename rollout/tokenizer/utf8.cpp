@@ -36,15 +36,6 @@ Scan scan(std::string_view text, std::size_t begin) {
 
 }  // namespace
 
-bool is_valid_utf8(std::string_view bytes) {
-  for (std::size_t i = 0; i < bytes.size();) {
-    const Scan found = scan(bytes, i);
-    if (!found.valid) return false;
-    i += found.num_bytes;
-  }
-  return true;
-}
-
 std::string replace_invalid_utf8(std::string_view bytes) {
   std::string text;
   text.reserve(bytes.size());

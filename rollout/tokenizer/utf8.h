@@ -1,4 +1,5 @@
-// UTF-8 and code points. Pure functions.
+// Code points of UTF-8 text, and what of Unicode the tokenizers need. Whether bytes are UTF-8 at all: core/utf8.h.
+// Pure functions.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +10,6 @@ namespace jigsaw {
 
 // Each maximal invalid part becomes one U+FFFD, as Python's errors="replace" and Rust's from_utf8_lossy do.
 std::string replace_invalid_utf8(std::string_view bytes);
-bool is_valid_utf8(std::string_view bytes);
 
 struct DecodedCodePoint {
   char32_t value;

@@ -19,6 +19,7 @@ namespace jigsaw {
 namespace {
 
 constexpr const char* kDefaultPath = "/usr/local/bin:/usr/bin:/bin";
+constexpr int kRequestPipeBytes = 1 << 20;  // what an unprivileged process may ask for
 constexpr rlim_t kFileBytesMax = rlim_t{1} << 30;
 
 std::string variable(const char* name, const char* fallback) {
@@ -148,6 +149,8 @@ Result<SpawnedProcess> spawn_process(const SpawnOptions& options) {
   for (const UniqueFd* end : {&in.write_end, &out.read_end, &err.read_end}) {
     if (fcntl(end->get(), F_SETFL, O_NONBLOCK) != 0) return system_error("fcntl", errno);
   }
+  // A request that fits the pipe is on its way at once, not with the next poll(). Best effort: users have a quota.
+  [[maybe_unused]] const int pipe_bytes = fcntl(in.write_end.get(), F_SETPIPE_SZ, kRequestPipeBytes);
   std::vector<std::string> arguments = options.argv, environment = child_environment();
   const std::vector<char*> argv = pointers(arguments), environ_list = pointers(environment);
   const ChildPlan plan{options.program.c_str(), argv.data(),         environ_list.data(),    in.read_end.get(),

@@ -14,8 +14,8 @@
 namespace jigsaw {
 
 struct ModelFamily {
-  std::string_view name;               // `model_type` of config.json
-  std::string_view hf_class;           // "LlamaForCausalLM": the entry of `architectures`
+  std::string_view name;                 // `model_type` of config.json
+  std::string_view hf_class;             // "LlamaForCausalLM": the entry of `architectures`
   std::string_view gguf_architecture{};  // `general.architecture`; empty where GGUF files name another family's
   // GGUF stores the two rotary channels of a pair side by side in q and k rows.
   bool gguf_rotary_adjacent = false;

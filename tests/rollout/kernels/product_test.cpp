@@ -36,7 +36,8 @@ const Shape kShapes[] = {{1, 1, 1},    {1, 15, 17},   {2, 16, 16},  {3, 17, 33},
                          {70, 48, 81}, {9, 1200, 40}, {200, 30, 5}, {2, 1030, 200}};
 
 TEST_F(ProductTest, LinearIsTheProductWithTheTransposedWeights) {
-  for (const auto& [rows, k, n] : kShapes) {
+  for (const Shape& shape : kShapes) {
+    const int rows = shape.rows, k = shape.k, n = shape.n;
     const std::ptrdiff_t x_stride = k + 3;
     const std::ptrdiff_t y_stride = n + 5;
     const Floats x = random_floats(static_cast<std::size_t>(rows * x_stride), 1);
@@ -103,7 +104,8 @@ TEST_F(ProductTest, ARowDoesNotDependOnTheRowsBesideIt) {
 }
 
 TEST_F(ProductTest, BackwardInputIsTheProductWithTheWeights) {
-  for (const auto& [rows, k, n] : kShapes) {
+  for (const Shape& shape : kShapes) {
+    const int rows = shape.rows, k = shape.k, n = shape.n;
     const Floats dy = random_floats(static_cast<std::size_t>(rows) * n, 1);
     const Floats w = random_floats(static_cast<std::size_t>(n) * k, 2);
     const Floats panels = to_panels(w, n, k);
@@ -131,7 +133,8 @@ TEST_F(ProductTest, BackwardInputIsTheProductWithTheWeights) {
 }
 
 TEST_F(ProductTest, BackwardWeightAddsTheRowsInOrder) {
-  for (const auto& [rows, k, n] : kShapes) {
+  for (const Shape& shape : kShapes) {
+    const int rows = shape.rows, k = shape.k, n = shape.n;
     const Floats x = random_floats(static_cast<std::size_t>(rows) * k, 1);
     const Floats dy = random_floats(static_cast<std::size_t>(rows) * n, 2);
     const Floats before = random_floats(static_cast<std::size_t>(n) * k, 3);
