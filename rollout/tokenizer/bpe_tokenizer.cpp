@@ -76,6 +76,7 @@ Result<std::unique_ptr<Tokenizer>> BpeTokenizer::create(TokenizerFiles files) {
 
   JIGSAW_ASSIGN_OR_RETURN(const JsonPlace model_place, root.member("model"));
   JIGSAW_ASSIGN_OR_RETURN(const JsonPlace vocab, model_place.member("vocab"));
+  if (!vocab.value().is_object()) return vocab.error(ErrorCode::kCorrupt, "should be an object of token: id");
   JIGSAW_ASSIGN_OR_RETURN(const std::vector<AddedToken> added, added_tokens_from_json(root, vocab));
   std::vector<AddedToken> raw, normalized;
   std::vector<BpeModel::ExtraToken> extra;

@@ -26,7 +26,7 @@ std::vector<std::string> pieces(const json& pre_tokenizer, const std::string& te
   for (const std::string& left : characters) {
     for (const std::string& right : characters) {
       vocab[left + right] = vocab.size();
-      merges.push_back({left, right});
+      merges.push_back(json::array({left, right}));
     }
   }
   document["model"]["vocab"] = vocab;
@@ -59,18 +59,20 @@ TEST(MergesTest, LowestRankFirstThenLeftmost) {
   json document = small_tokenizer_json();
   document["model"]["vocab"] = {{"a", 0}, {"b", 1}, {"aa", 2}, {"ab", 3}, {"aab", 4}};
   document["added_tokens"] = json::array();
-  document["model"]["merges"] = {{"a", "a"}, {"a", "b"}};
+  document["model"]["merges"] = json::array({json::array({"a", "a"}), json::array({"a", "b"})});
   EXPECT_THAT(token_texts(**load_json(document), "aaab"), ElementsAre("aa", "ab"));
-  document["model"]["merges"] = {{"a", "b"}, {"a", "a"}, {"a", "ab"}};
+  document["model"]["merges"] =
+      json::array({json::array({"a", "b"}), json::array({"a", "a"}), json::array({"a", "ab"})});
   EXPECT_THAT(token_texts(**load_json(document), "aaab"), ElementsAre("aa", "ab"));
-  document["model"]["merges"] = {{"a", "b"}, {"a", "ab"}, {"a", "a"}};
+  document["model"]["merges"] =
+      json::array({json::array({"a", "b"}), json::array({"a", "ab"}), json::array({"a", "a"})});
   EXPECT_THAT(token_texts(**load_json(document), "aaab"), ElementsAre("a", "aab"));
 }
 
 TEST(MergesTest, BothSpellingsMeanTheSame) {
   json document = small_tokenizer_json();
   EXPECT_THAT(token_texts(**load_json(document), "abcab"), ElementsAre("abc", "ab"));
-  document["model"]["merges"] = {{"a", "b"}, {"ab", "c"}};
+  document["model"]["merges"] = json::array({json::array({"a", "b"}), json::array({"ab", "c"})});
   EXPECT_THAT(token_texts(**load_json(document), "abcab"), ElementsAre("abc", "ab"));
   document["model"]["merges"] = {"#version: 0.2", "a b", "ab c"};
   EXPECT_THAT(token_texts(**load_json(document), "abcab"), ElementsAre("abc", "ab"));

