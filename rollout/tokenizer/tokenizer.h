@@ -24,7 +24,8 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // As conventions.md, "Tokenizers": added tokens in the text are parsed, none are added. Any bytes are accepted.
+  // As conventions.md, "Tokenizers": added tokens in the text are parsed, none are added. Any bytes are accepted: each
+  // maximal part that is no UTF-8 counts as one U+FFFD.
   virtual std::vector<TokenId> encode(std::string_view text) const = 0;
   // Keeps special tokens; invalid UTF-8 becomes U+FFFD. Ids out of range are an error.
   virtual Result<std::string> decode(std::span<const TokenId> tokens) const = 0;
@@ -35,8 +36,8 @@ class Tokenizer {
   virtual std::optional<TokenId> token_id(std::string_view text) const = 0;
   // The end-of-sequence ids that tokenizer files name (may be empty).
   virtual std::vector<TokenId> eos_tokens() const = 0;
-  // Prompt text for a dialogue, ending where the assistant is to speak. ChatML where the file's template is ChatML;
-  // an error that says so for templates we cannot render.
+  // Prompt text for a dialogue, ending where the assistant is to speak, by the template in the tokenizer's files: equal
+  // to transformers' apply_chat_template, or an error that names what of the template is not known here.
   virtual Result<std::string> apply_chat_template(std::span<const ChatMessage> messages) const = 0;
   // Writes tokenizer.json (and tokenizer_config.json) for a checkpoint folder, such that load_tokenizer and
   // transformers read it back.
