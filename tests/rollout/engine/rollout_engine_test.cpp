@@ -212,6 +212,37 @@ TEST_F(RolloutEngineTest, YoungestGivesWayWhenBlocksRunOutAndLosesNothing) {
   }
 }
 
+TEST_F(RolloutEngineTest, SequenceGivesWayEvenWhenItsRowWasPlanned) {
+  // A long prompt is prefilled a row a pass, beside a younger sequence that decodes since its prompt was cached. In
+  // pass 80 the older one needs the block that no longer is there, when the younger one's row stands in the plan
+  // already.
+  const EngineOptions options{.max_step_tokens = 2, .max_positions = 128};
+  const auto engine = fake_engine(options, 11);
+  expect_naive(*engine, {request_of(1, prompt_of(16), 1, 5)}, options);
+  const RolloutRequest older = request_of(2, prompt_of(100, 1), 5);
+  RolloutRequest younger = request_of(3, prompt_of(16), 90, 5);
+  younger.sampling.ignore_eos = true;
+  submit(*engine, older);
+  for (int i = 0; i < 5; ++i) engine->step(lane_);
+  submit(*engine, younger);
+  RunTotals totals = run_to_end(*engine, lane_);
+  EXPECT_GT(totals.preempted, 0);
+  for (const RolloutRequest& request : {older, younger}) {
+    expect_same(totals.outputs[request.id], generate_naively(naive_fake(options), request));
+  }
+}
+
+TEST_F(RolloutEngineTest, NobodyPassesASequenceThatWaitsForBlocks) {
+  const auto engine = fake_engine({}, 8);
+  submit(*engine, request_of(1, prompt_of(40), 30));
+  submit(*engine, request_of(2, prompt_of(80), 30));
+  submit(*engine, request_of(3, prompt_of(4), 2));
+  engine->step(lane_);
+  EXPECT_EQ(engine->num_running(), 1);
+  EXPECT_EQ(engine->num_waiting(), 2);
+  run_to_end(*engine, lane_);
+}
+
 TEST_F(RolloutEngineTest, MembersOfAGroupGiveWayAndComeBack) {
   const EngineOptions options{.max_batch = 8, .max_step_tokens = 16};
   const auto engine = fake_engine(options, 8);
