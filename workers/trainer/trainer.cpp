@@ -189,7 +189,6 @@ Result<std::unique_ptr<Trainer>> Trainer::create(PolicyWeights& weights, const T
     return Error(ErrorCode::kInvalidArgument,
                  "micro_batch_tokens: " + std::to_string(options.micro_batch_tokens) + " is below 1");
   }
-  const SingleThreadedTorch single_threaded;  // before anything else of LibTorch
   return std::unique_ptr<Trainer>(std::make_unique<TorchTrainer>(weights, options));
 }
 

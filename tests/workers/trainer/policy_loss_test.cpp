@@ -189,8 +189,8 @@ TEST(SingleThreadedTorchTest, HoldsThreadsAndVectorWidth) {
   }
   EXPECT_EQ(at::get_num_threads(), before);
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-      std::string(std::getenv("ATEN_CPU_CAPABILITY")) == "avx2") {
+  const bool is_ours = std::getenv("ATEN_CPU_CAPABILITY") == nullptr;  // else the user's, and it is left alone
+  if (is_ours && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
     EXPECT_EQ(at::get_cpu_capability(), "AVX2");
   }
 #endif
