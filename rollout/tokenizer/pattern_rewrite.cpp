@@ -9,6 +9,8 @@ namespace jigsaw {
 namespace {
 
 constexpr std::string_view kWordClass = R"(\p{Alphabetic}\p{M}\p{Nd}\p{Pc})";
+// Outside a class, but not in one, Oniguruma's \w also holds the superscripts and fractions of Latin-1.
+constexpr std::string_view kLatin1Numbers = R"(\x{b2}\x{b3}\x{b9}\x{bc}-\x{be})";
 
 constexpr std::pair<std::string_view, std::string_view> kCategories[] = {
     {"l", "L"},
@@ -123,12 +125,12 @@ class Rewriter {
         if (in_class) {
           put(kWordClass, 2);
         } else {
-          put("[" + std::string(kWordClass) + "]", 2);
+          put("[" + std::string(kWordClass) + std::string(kLatin1Numbers) + "]", 2);
         }
         return ok_status();
       case 'W':
         if (in_class) return unsupported("\\W inside a class");
-        put("[^" + std::string(kWordClass) + "]", 2);
+        put("[^" + std::string(kWordClass) + std::string(kLatin1Numbers) + "]", 2);
         return ok_status();
       case 'A':
       case 'z':

@@ -130,6 +130,7 @@ TEST(AddedTokensTest, FlagsSeeToWhiteSpaceAndWords) {
   token["single_word"] = true;
   token["content"] = "cc";
   EXPECT_THAT(token_texts(**load_json(document), "acc cc cc\u0301"), ElementsAre("a", "c", "c", "cc", "c", "c"));
+  EXPECT_THAT(token_texts(**load_json(document), "\u00b2cc\u00b2 cc\u200d"), ElementsAre("cc", " ", "c", "c"));
 }
 
 TEST(AddedTokensTest, NormalizedOnesAreSoughtInNormalisedText) {
