@@ -143,9 +143,6 @@ Status Controller::handle(PeerId from, const wire::FromWorker& message) {
       return ok_status();
     case wire::FromWorker::kReady: return named(on_ready(message.ready(), worker));
     case wire::FromWorker::kTrajectory: return named(on_trajectory(message.trajectory()));
-    case wire::FromWorker::kBinCrossed:
-      log_debug("rollout.bin_crossed", "worker={} active={}", from, message.bin_crossed().active());
-      return ok_status();
     case wire::FromWorker::kNodeDone: return named(on_node_done(message.node_done()));
     case wire::FromWorker::kFailed: return named(Error(ErrorCode::kInternal, message.failed().message()));
     case wire::FromWorker::kHeartbeat: worker.waiting_for = message.heartbeat().waiting_for(); return ok_status();

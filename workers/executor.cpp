@@ -37,7 +37,6 @@ Result<bool> Executor::step() {
   const double seconds = std::chrono::duration<double>(clock_.now() - begin).count();
   next->busy_s += seconds;
   next->virtual_s += seconds / next->share;
-  busy_s_ += seconds;
   if (!status.ok()) return status.error();
   return true;
 }

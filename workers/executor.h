@@ -40,14 +40,12 @@ class Executor {
 
   Lane& lane() { return lane_; }
   bool empty() const { return entries_.empty(); }
-  double busy_s() const { return busy_s_; }
   std::string waiting_for() const;
 
  private:
   Lane lane_;
   const Clock& clock_;
   std::vector<Entry> entries_;  // ascending by node
-  double busy_s_ = 0;
 };
 
 }  // namespace jigsaw

@@ -27,7 +27,7 @@ struct PipelineMemory {
 
 class PipelineRuntime {
  public:
-  // `checkpoint`: a folder that save_checkpoint() wrote, or empty. `rank_seed` plays no part in training.
+  // `checkpoint`: a folder that save_checkpoint() wrote, or empty.
   static Result<std::unique_ptr<PipelineRuntime>> create(const PipelineConfig& config,
                                                          const std::filesystem::path& checkpoint,
                                                          std::unique_ptr<GradientExchange> exchange);

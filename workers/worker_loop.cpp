@@ -162,7 +162,6 @@ Status WorkerLoop::send_heartbeat_if_due() {
   if (now - last_heartbeat_ < kHeartbeatEvery) return ok_status();
   last_heartbeat_ = now;
   wire::FromWorker message;
-  message.mutable_heartbeat()->set_busy_s(executor_.busy_s());
   message.mutable_heartbeat()->set_waiting_for(executor_.waiting_for());
   return send(message);
 }

@@ -30,8 +30,6 @@ Result<std::unique_ptr<RolloutStage>> RolloutStage::create(PipelineRuntime& runt
 
 Status RolloutStage::run_quantum(Lane& lane) {
   const EngineStep step = runtime_.engine().step(lane);
-  decode_tokens_ += step.decode_tokens;
-  prefill_tokens_ += step.prefill_tokens;
   recomputed_tokens_ += step.recomputed_tokens;
   for (const RolloutOutput& output : step.finished) JIGSAW_RETURN_IF_ERROR(ask_for_reward(output));
   return ok_status();
@@ -68,11 +66,7 @@ Status RolloutStage::poll() {
   return ok_status();
 }
 
-void RolloutStage::fill(wire::NodeDone& done) {
-  done.set_decode_tokens(decode_tokens_);
-  done.set_prefill_tokens(prefill_tokens_);
-  done.set_recomputed_tokens(recomputed_tokens_);
-}
+void RolloutStage::fill(wire::NodeDone& done) { done.set_recomputed_tokens(recomputed_tokens_); }
 
 bool RolloutStage::cancel() {
   for (const auto& [index, sample] : samples_)

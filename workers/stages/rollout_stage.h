@@ -40,7 +40,7 @@ class RolloutStage : public SubStage {
   PipelineRuntime& runtime_;
   std::function<Status(wire::Trajectory)> on_trajectory_;
   std::map<std::uint64_t, Sample> samples_;  // those without a reward yet, by index in the step
-  std::int64_t decode_tokens_ = 0, prefill_tokens_ = 0, recomputed_tokens_ = 0;
+  std::int64_t recomputed_tokens_ = 0;
 };
 
 }  // namespace jigsaw
