@@ -70,7 +70,7 @@ TEST(HostileTokenizerTest, WhatContradictsItselfIsCorrupt) {
   corrupt("/model/vocab/a", 1.5, "should be a whole number");
   corrupt("/model/vocab/a", 1, "id 1 has two tokens");
   corrupt("/model/vocab/b", "1", "should be a whole number");
-  corrupt("/model/vocab", 5, "model.vocab: should be an object");
+  corrupt("/model/vocab", json::array(), "model.vocab: should be an object");
   corrupt("/model/merges", {"a b", "ab d"}, "merge 1 needs the token 'd'");
   corrupt("/model/merges", {"a c"}, "merge 0 needs the token 'ac'");
   corrupt("/model/merges", {"a"}, "merge 0 is neither");
