@@ -6,8 +6,11 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <string>
 #include <utility>
+
+#include "core/atomic_file.h"
 
 namespace jigsaw {
 namespace {
@@ -44,21 +47,26 @@ Status sync_path(const fs::path& path) {
 
 }  // namespace
 
-Status write_file_atomically(const fs::path& file, std::string_view bytes) {
-  const fs::path temporary = file.string() + ".tmp";
-  {
-    const Descriptor descriptor(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (descriptor.get() < 0) return file_error(temporary, "create");
-    for (std::size_t written = 0; written < bytes.size();) {
-      const ssize_t count = ::write(descriptor.get(), bytes.data() + written, bytes.size() - written);
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) return file_error(temporary, "write");
-      written += static_cast<std::size_t>(count);
-    }
-    if (::fsync(descriptor.get()) != 0) return file_error(temporary, "sync");
+Result<std::string> read_text_file(const fs::path& path, std::uint64_t num_bytes_max) {
+  std::error_code code;
+  const auto num_bytes = fs::file_size(path, code);
+  if (code) return Error(ErrorCode::kNotFound, path.string() + ": cannot be read: " + code.message());
+  if (num_bytes > num_bytes_max) {
+    return Error(ErrorCode::kCorrupt, path.string() + ": " + std::to_string(num_bytes) + " bytes, more than the " +
+                                          std::to_string(num_bytes_max) + " that such a file may have");
   }
-  if (::rename(temporary.c_str(), file.c_str()) != 0) return file_error(file, "rename to this name");
-  return sync_path(file.has_parent_path() ? file.parent_path() : fs::path("."));
+  std::string text(num_bytes, '\0');
+  std::ifstream in(path, std::ios::binary);
+  if (!in || !in.read(text.data(), static_cast<std::streamsize>(num_bytes))) {
+    return Error(ErrorCode::kNotFound, path.string() + ": cannot be read");
+  }
+  return text;
+}
+
+Status write_file_atomically(const fs::path& file, std::string_view bytes) {
+  JIGSAW_ASSIGN_OR_RETURN(AtomicFile atomic, AtomicFile::create(file));
+  JIGSAW_RETURN_IF_ERROR(atomic.write(bytes));
+  return atomic.commit();
 }
 
 Status publish_folder(const fs::path& folder, const fs::path& target) {

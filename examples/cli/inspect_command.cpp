@@ -2,10 +2,9 @@
 #include <fmt/format.h>
 
 #include <filesystem>
-#include <fstream>
 #include <memory>
-#include <sstream>
 
+#include "core/files.h"
 #include "examples/cli/commands.h"
 #include "examples/cli/json_lines.h"
 #include "rollout/models/model_files.h"
@@ -15,13 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-Result<std::string> read_text(const fs::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) return Error(ErrorCode::kNotFound, file.string() + ": cannot read this file");
-  std::ostringstream text;
-  text << stream.rdbuf();
-  return text.str();
-}
+constexpr std::uint64_t kStateBytesMax = std::uint64_t{64} << 20;  // of state.json and summary.json
 
 Status inspect_model(const fs::path& path, bool json) {
   JIGSAW_ASSIGN_OR_RETURN(const ModelConfig config, read_model_config(path));
@@ -44,7 +37,7 @@ Status inspect_model(const fs::path& path, bool json) {
                                     {"eos_tokens", config.eos_tokens},
                                     {"weights_hash", weights->hash()}};
   if (fs::exists(path / "state.json")) {
-    JIGSAW_ASSIGN_OR_RETURN(const std::string state, read_text(path / "state.json"));
+    JIGSAW_ASSIGN_OR_RETURN(const std::string state, read_text_file(path / "state.json", kStateBytesMax));
     summary["checkpoint"] = nlohmann::ordered_json::parse(state, nullptr, false);
   }
   if (json) {
@@ -69,7 +62,7 @@ Status inspect_model(const fs::path& path, bool json) {
 
 Status inspect_run(const fs::path& path, bool json) {
   if (fs::exists(path / "summary.json")) {
-    JIGSAW_ASSIGN_OR_RETURN(const std::string summary, read_text(path / "summary.json"));
+    JIGSAW_ASSIGN_OR_RETURN(const std::string summary, read_text_file(path / "summary.json", kStateBytesMax));
     std::printf(
         "%s", json ? summary.c_str() : (nlohmann::ordered_json::parse(summary, nullptr, false).dump(2) + "\n").c_str());
   } else {

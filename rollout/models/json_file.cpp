@@ -2,32 +2,11 @@
 
 #include <span>
 
+#include "core/json_nesting.h"
 #include "rollout/models/mapped_file.h"
 
 namespace jigsaw {
 namespace {
-
-constexpr int kNestingMax = 64;
-
-// Deep nesting is refused before parsing: a parsed tree takes some hundred bytes a bracket.
-bool nests_too_deeply(std::string_view text) {
-  int depth = 0;
-  bool in_string = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kNestingMax) return true;
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return false;
-}
 
 // A value of the file for an error message, cut to a length that a person reads.
 std::string shown(const nlohmann::json& value) {
@@ -46,7 +25,7 @@ Result<nlohmann::json> read_json_object(const std::filesystem::path& path, std::
     return corrupt("has " + std::to_string(text.size()) + " bytes, more than the " + std::to_string(bytes_max) +
                    " such a file may have");
   }
-  if (nests_too_deeply(text)) return corrupt("nests deeper than " + std::to_string(kNestingMax) + " levels");
+  if (json_nests_too_deeply(text)) return corrupt("nests deeper than " + std::to_string(kJsonNestingMax) + " levels");
   try {
     nlohmann::json object = nlohmann::json::parse(text.begin(), text.end());
     if (!object.is_object()) return corrupt("holds no JSON object");

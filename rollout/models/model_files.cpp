@@ -3,7 +3,7 @@
 #include <system_error>
 #include <utility>
 
-#include "rollout/models/atomic_file.h"
+#include "core/atomic_file.h"
 #include "rollout/models/gguf_model.h"
 #include "rollout/models/gguf_types.h"
 #include "rollout/models/hf_config.h"

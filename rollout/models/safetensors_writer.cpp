@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "rollout/models/atomic_file.h"
+#include "core/atomic_file.h"
 
 namespace jigsaw {
 namespace {

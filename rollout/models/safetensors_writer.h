@@ -8,7 +8,7 @@
 
 namespace jigsaw {
 
-// Atomic: see atomic_file.h.
+// Atomic: see core/atomic_file.h.
 Status write_safetensors(const PolicyWeights& weights, const std::filesystem::path& path);
 
 }  // namespace jigsaw

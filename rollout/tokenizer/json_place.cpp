@@ -1,69 +1,26 @@
 #include "rollout/tokenizer/json_place.h"
 
-#include <fstream>
 #include <utility>
+
+#include "core/json_nesting.h"
 
 namespace jigsaw {
 namespace {
 
 using nlohmann::json;
 
-constexpr int kNestingMax = 64;
-
-bool nests_too_deep(std::string_view text) {
-  int depth = 0;
-  bool in_string = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '[' || c == '{') {
-      if (++depth > kNestingMax) return true;
-    } else if (c == ']' || c == '}') {
-      --depth;
-    }
-  }
-  return false;
-}
-
 }  // namespace
 
 Result<json> parse_json(std::string_view text, const std::string& file) {
-  if (nests_too_deep(text)) {
-    return Error(ErrorCode::kCorrupt, file + ": JSON nested deeper than " + std::to_string(kNestingMax) + " levels");
+  if (json_nests_too_deeply(text)) {
+    return Error(ErrorCode::kCorrupt,
+                 file + ": JSON nested deeper than " + std::to_string(kJsonNestingMax) + " levels");
   }
   try {
     return json::parse(text);
   } catch (const json::exception& e) {
     return Error(ErrorCode::kCorrupt, file + ": not valid JSON: " + e.what());
   }
-}
-
-Result<std::string> read_text_file(const std::filesystem::path& path, std::uint64_t num_bytes_max) {
-  std::error_code code;
-  const auto num_bytes = std::filesystem::file_size(path, code);
-  if (code) return Error(ErrorCode::kNotFound, path.string() + ": cannot be read: " + code.message());
-  if (num_bytes > num_bytes_max) {
-    return Error(ErrorCode::kCorrupt, path.string() + ": " + std::to_string(num_bytes) + " bytes, more than the " +
-                                          std::to_string(num_bytes_max) + " that such a file may have");
-  }
-  std::string text(num_bytes, '\0');
-  std::ifstream in(path, std::ios::binary);
-  if (!in || !in.read(text.data(), static_cast<std::streamsize>(num_bytes))) {
-    return Error(ErrorCode::kNotFound, path.string() + ": cannot be read");
-  }
-  return text;
-}
-
-Status write_text_file(const std::filesystem::path& path, std::string_view text) {
-  std::ofstream out(path, std::ios::binary | std::ios::trunc);
-  out.write(text.data(), static_cast<std::streamsize>(text.size()));
-  out.close();
-  if (!out) return Error(ErrorCode::kResourceExhausted, path.string() + ": cannot be written");
-  return ok_status();
 }
 
 Error JsonPlace::error(ErrorCode code, std::string_view what) const {

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -16,10 +15,6 @@ namespace jigsaw {
 
 // Refuses what is not UTF-8, nested deeper than 64 levels or cut off. `file` is only for messages.
 Result<nlohmann::json> parse_json(std::string_view text, const std::string& file);
-
-// Whole files, but none above `num_bytes_max`.
-Result<std::string> read_text_file(const std::filesystem::path& path, std::uint64_t num_bytes_max);
-Status write_text_file(const std::filesystem::path& path, std::string_view text);
 
 // A value and the way to it. Borrows the value, which must outlive it.
 class JsonPlace {

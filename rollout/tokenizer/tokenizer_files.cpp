@@ -1,5 +1,6 @@
 #include "rollout/tokenizer/tokenizer_files.h"
 
+#include "core/files.h"
 #include "rollout/tokenizer/json_place.h"
 
 namespace jigsaw {
@@ -37,12 +38,12 @@ Result<TokenizerFiles> read_tokenizer_files(const std::filesystem::path& folder)
 }
 
 Status write_tokenizer_files(const TokenizerFiles& files, const std::filesystem::path& folder) {
-  JIGSAW_RETURN_IF_ERROR(write_text_file(folder / kTokenizer, files.tokenizer_json));
+  JIGSAW_RETURN_IF_ERROR(write_file_atomically(folder / kTokenizer, files.tokenizer_json));
   if (!files.tokenizer_config_json.empty()) {
-    JIGSAW_RETURN_IF_ERROR(write_text_file(folder / kConfig, files.tokenizer_config_json));
+    JIGSAW_RETURN_IF_ERROR(write_file_atomically(folder / kConfig, files.tokenizer_config_json));
   }
   if (!files.chat_template_jinja.empty()) {
-    JIGSAW_RETURN_IF_ERROR(write_text_file(folder / kChatTemplate, files.chat_template_jinja));
+    JIGSAW_RETURN_IF_ERROR(write_file_atomically(folder / kChatTemplate, files.chat_template_jinja));
   }
   return ok_status();
 }

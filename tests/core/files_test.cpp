@@ -36,7 +36,7 @@ TEST_F(FilesTest, WritesAndReplacesWhole) {
 
 TEST_F(FilesTest, AFullDiskIsNamed) {
   if (!fs::exists("/dev/full")) GTEST_SKIP() << "no /dev/full here";
-  fs::create_symlink("/dev/full", folder_ / "b.tmp");
+  fs::create_symlink("/dev/full", folder_ / ("b.tmp-" + std::to_string(::getpid())));
   const Status status = write_file_atomically(folder_ / "b", "bytes");
   ASSERT_FALSE(status.ok());
   EXPECT_EQ(status.error().code(), ErrorCode::kResourceExhausted);

@@ -4,12 +4,13 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "core/json_nesting.h"
+
 namespace jigsaw {
 namespace {
 
 using nlohmann::json;
 
-constexpr int kNestingMax = 64;  // writing JSON back recurses, so a hostile line could else use up the stack
 constexpr std::size_t kMessagesMax = 10000;
 
 Error corrupt(std::string message) { return Error(ErrorCode::kCorrupt, std::move(message)); }
@@ -20,28 +21,9 @@ std::string shortened(std::string text) {
   return text;
 }
 
-int nesting(std::string_view text) {
-  int depth = 0, deepest = 0;
-  bool in_string = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '[' || c == '{') {
-      deepest = std::max(deepest, ++depth);
-    } else if (c == ']' || c == '}') {
-      --depth;
-    }
-  }
-  return deepest;
-}
-
 Result<json> parse_object(std::string_view line) {
-  if (nesting(line) > kNestingMax) {
-    return corrupt("nested deeper than " + std::to_string(kNestingMax) + " levels; flatten the extra fields");
+  if (json_nests_too_deeply(line)) {
+    return corrupt("nested deeper than " + std::to_string(kJsonNestingMax) + " levels; flatten the extra fields");
   }
   json object;
   try {

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "rollout/models/atomic_file.h"
+#include "core/atomic_file.h"
 #include "rollout/models/safetensors_file.h"
 
 namespace jigsaw {

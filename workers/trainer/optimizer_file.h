@@ -17,7 +17,7 @@ struct NamedFloats {
   std::span<Float> values;
 };
 
-// Atomic: see rollout/models/atomic_file.h.
+// Atomic: see core/atomic_file.h.
 Status write_optimizer_file(const std::filesystem::path& file, std::int64_t num_steps,
                             std::span<const NamedFloats<const float>> tensors);
 
