@@ -5,23 +5,6 @@
 #include "core/check.h"
 
 namespace jigsaw {
-
-std::string_view to_string(SubStageKind kind) {
-  switch (kind) {
-    case SubStageKind::kRollout: return "rollout";
-    case SubStageKind::kLogprob: return "logprob";
-    case SubStageKind::kUpdate: return "update";
-    case SubStageKind::kCheckpoint: return "checkpoint";
-  }
-  return "unknown";
-}
-
-std::string to_string(const Node& node) {
-  std::string text(to_string(node.kind));
-  if (node.kind == SubStageKind::kUpdate) text += "#" + std::to_string(node.update);
-  return text + "@" + std::to_string(node.worker);
-}
-
 namespace {
 
 // Whole groups to a worker: they share the prompt's KV blocks. Runs of neighbours, of sizes that differ by one at most.
@@ -35,67 +18,113 @@ std::vector<std::uint32_t> samples_of_worker(const PipelineSpec& spec, int worke
   return samples;
 }
 
+// The kinds that a rollout of so many samples goes through.
+std::vector<Node> rollout_chain(const PipelineSpec& spec, int worker, std::vector<std::uint32_t> samples) {
+  std::vector<Node> chain;
+  const bool has_bulk = static_cast<std::int64_t>(samples.size()) >= spec.bins.tail_below;
+  const auto add = [&](SubStageKind kind, int turn) {
+    chain.push_back({.kind = kind, .worker = worker, .turn = turn, .continues = !chain.empty(), .samples = {}});
+  };
+  for (int turn = 0; turn < spec.turns; ++turn) {
+    if (turn > 0) add(SubStageKind::kTool, turn);
+    add(SubStageKind::kPrefill, turn);
+    if (has_bulk) add(SubStageKind::kDecodeBulk, turn);
+    add(SubStageKind::kDecodeTail, turn);
+  }
+  add(SubStageKind::kReward, spec.turns - 1);
+  chain.front().samples = std::move(samples);
+  return chain;
+}
+
 }  // namespace
 
-void Graph::add_layer(std::vector<Node> layer) {
-  const int previous_begin = layer_begin_;
-  const int begin = static_cast<int>(nodes_.size());
+std::string to_string(const Node& node) {
+  std::string text(to_string(node.kind));
+  if (node.kind == SubStageKind::kUpdate) text += "#" + std::to_string(node.update);
+  if (node.turn > 0) text += "/" + std::to_string(node.turn + 1);
+  return text + "@" + std::to_string(node.worker);
+}
+
+// Returns the nodes that the next layer waits for.
+std::vector<int> Graph::add_layer(std::vector<Node> layer, const std::vector<int>& after) {
+  const int barrier = after.empty() ? -1 : static_cast<int>(barriers_.size());
+  if (barrier >= 0) barriers_.push_back({.waits_for = after, .releases = {}});
+  std::vector<int> ends;
   for (Node& node : layer) {
     const int index = static_cast<int>(nodes_.size());
-    nodes_.push_back(std::move(node));
-    predecessors_.emplace_back();
-    successors_.emplace_back();
-    for (int previous = previous_begin; previous < begin; ++previous) {
-      predecessors_[static_cast<std::size_t>(index)].push_back(previous);
-      successors_[static_cast<std::size_t>(previous)].push_back(index);
+    if (!node.continues) {
+      node.barrier = barrier;
+      if (barrier >= 0) barriers_.back().releases.push_back(index);
+      ends.push_back(index);
+    } else {
+      ends.back() = index;
     }
+    nodes_.push_back(std::move(node));
   }
-  layer_begin_ = begin;
+  return ends;
 }
 
 Graph Graph::build(const PipelineSpec& spec, std::int64_t step, int num_workers) {
   CHECK(num_workers >= 1);
   Graph graph;
-  graph.step_ = step;
-  const auto layer_with_samples = [&](SubStageKind kind) {
-    std::vector<Node> layer;
-    for (int worker = 1; worker <= num_workers; ++worker) {
-      Node node{.kind = kind, .worker = worker, .samples = samples_of_worker(spec, worker, num_workers)};
-      if (!node.samples.empty()) layer.push_back(std::move(node));
-    }
-    return layer;
-  };
-  graph.add_layer(layer_with_samples(SubStageKind::kRollout));
-  if (spec.needs_reference) graph.add_layer(layer_with_samples(SubStageKind::kLogprob));
+  std::vector<Node> rollouts, logprobs, syncs;
+  std::vector<int> ends;
+  for (int worker = 1; worker <= num_workers; ++worker) {
+    syncs.push_back({.kind = SubStageKind::kSync, .worker = worker, .samples = {}});
+    std::vector<std::uint32_t> samples = samples_of_worker(spec, worker, num_workers);
+    if (samples.empty()) continue;
+    logprobs.push_back({.kind = SubStageKind::kLogprob, .worker = worker, .samples = samples});
+    for (Node& node : rollout_chain(spec, worker, std::move(samples))) rollouts.push_back(std::move(node));
+  }
+  if (spec.has_sync()) ends = graph.add_layer(std::move(syncs), ends);
+  ends = graph.add_layer(std::move(rollouts), ends);
+  if (spec.needs_reference) ends = graph.add_layer(std::move(logprobs), ends);
   for (int update = 0; update < spec.updates_per_step; ++update) {
     std::vector<Node> layer;
     for (int worker = 1; worker <= num_workers; ++worker) {
       layer.push_back({.kind = SubStageKind::kUpdate, .worker = worker, .update = update, .samples = {}});
     }
-    graph.add_layer(std::move(layer));
+    ends = graph.add_layer(std::move(layer), ends);
   }
-  if (spec.checkpoint_due(step))
-    graph.add_layer({{.kind = SubStageKind::kCheckpoint, .worker = 1, .update = 0, .samples = {}}});
+  if (spec.checkpoint_due(step)) graph.add_layer({{.kind = SubStageKind::kCheckpoint, .samples = {}}}, ends);
   return graph;
 }
 
+std::vector<int> Graph::predecessors(int index) const {
+  const Node& of = node(index);
+  if (of.continues) return {chain_before(index)};
+  return of.barrier < 0 ? std::vector<int>() : barriers_[static_cast<std::size_t>(of.barrier)].waits_for;
+}
+
 Status Graph::validate(const PipelineSpec& spec) const {
+  const auto wrong = [](const Node& node, const std::string& what) {
+    return Error(ErrorCode::kInternal, to_string(node) + " " + what);
+  };
+  const SubStageKind first = spec.has_sync() ? SubStageKind::kSync : SubStageKind::kPrefill;
   std::vector<int> rolled_out(static_cast<std::size_t>(spec.samples_per_step()), 0);
+  std::vector<bool> waited_for(nodes_.size(), false);
   for (int index = 0; index < static_cast<int>(nodes_.size()); ++index) {
     const Node& current = node(index);
-    const std::string name = to_string(current);
-    for (const int previous : predecessors(index)) {
-      if (previous >= index) return Error(ErrorCode::kInternal, name + " waits for a later node");
+    for (const int before : predecessors(index)) {
+      if (before < 0 || before >= index) return wrong(current, "waits for a later node");
+      waited_for[static_cast<std::size_t>(before)] = true;
     }
-    if (predecessors(index).empty() != (current.kind == SubStageKind::kRollout)) {
-      return Error(ErrorCode::kInternal, name + ": its barrier is not closed");
+    if (current.continues &&
+        (node(chain_before(index)).worker != current.worker || !is_rollout(node(chain_before(index)).kind))) {
+      return wrong(current, "continues another worker's node");
     }
-    if (current.kind != SubStageKind::kRollout) continue;
+    const bool is_first = current.kind == first && !current.continues;
+    if (predecessors(index).empty() != is_first) return wrong(current, ": its barrier is not closed");
+    if (!is_rollout(current.kind)) continue;
     for (const std::uint32_t sample : current.samples) {
-      if (sample >= rolled_out.size())
-        return Error(ErrorCode::kInternal, name + ": a sample that the step does not have");
+      if (sample >= rolled_out.size()) return wrong(current, ": a sample that the step does not have");
       ++rolled_out[sample];
     }
+  }
+  // What nobody waits for ends the step.
+  for (int index = 0; index < static_cast<int>(nodes_.size()); ++index) {
+    const bool is_last = node(index).kind == nodes_.back().kind && node(index).update == nodes_.back().update;
+    if (!waited_for[static_cast<std::size_t>(index)] && !is_last) return wrong(node(index), "is an orphan");
   }
   for (std::size_t sample = 0; sample < rolled_out.size(); ++sample) {
     if (rolled_out[sample] != 1) {
@@ -104,43 +133,6 @@ Status Graph::validate(const PipelineSpec& spec) const {
     }
   }
   return ok_status();
-}
-
-double Graph::critical_path(const std::function<double(int)>& seconds) const {
-  std::vector<double> end(nodes_.size(), 0);
-  double longest = 0;
-  for (int index = 0; index < static_cast<int>(nodes_.size()); ++index) {
-    double begin = 0;
-    for (const int previous : predecessors(index)) begin = std::max(begin, end[static_cast<std::size_t>(previous)]);
-    end[static_cast<std::size_t>(index)] = begin + seconds(index);
-    longest = std::max(longest, end[static_cast<std::size_t>(index)]);
-  }
-  return longest;
-}
-
-std::string Graph::to_text(std::string_view pipeline) const {
-  std::string text = std::string(pipeline) + " step " + std::to_string(step_) + "\n";
-  for (int index = 0; index < static_cast<int>(nodes_.size()); ++index) {
-    const Node& current = node(index);
-    text += "  " + to_string(current);
-    if (!current.samples.empty()) text += " (" + std::to_string(current.samples.size()) + " samples)";
-    for (std::size_t i = 0; i < predecessors(index).size(); ++i) {
-      text += (i == 0 ? " <- " : ", ") + to_string(node(predecessors(index)[i]));
-    }
-    text += "\n";
-  }
-  return text;
-}
-
-std::string Graph::to_dot(std::string_view pipeline) const {
-  std::string text = "digraph \"" + std::string(pipeline) + "\" {\n  rankdir=LR;\n";
-  for (int index = 0; index < static_cast<int>(nodes_.size()); ++index) {
-    text += "  n" + std::to_string(index) + " [label=\"" + to_string(node(index)) + "\"];\n";
-    for (const int next : successors(index)) {
-      text += "  n" + std::to_string(index) + " -> n" + std::to_string(next) + ";\n";
-    }
-  }
-  return text + "}\n";
 }
 
 std::vector<std::uint32_t> slot_owners(int grad_slots, int num_workers) {

@@ -1,63 +1,65 @@
 // The sub-stage graph of one step of one pipeline. Immutable once built; everything that changes is in
-// scheduler/plan.h.
+// scheduler/plan.h. Steps are joined to a look-ahead window in graph/window.h.
 //
-//   rollout@1 --+--> logprob@1 --+--> update#0@1 --+--> update#1@1 ... --> checkpoint@1
-//   rollout@2 --+--> logprob@2 --+--> update#0@2 --+
+//   prefill@1 - decode.bulk@1 - decode.tail@1 - reward@1 --+--> logprob@1 --+--> update#0@1 --+--> checkpoint@1
+//   prefill@2 - decode.bulk@2 - decode.tail@2 - reward@2 --+--> logprob@2 --+--> update#0@2 --+
 //
-// A barrier stands between kinds: each node waits for all nodes of the kind before it, on all workers. Rewards are
-// asked for by the rollout node as its completions end, and are part of it.
+// Along a rollout a worker goes by itself, as its passes become narrower; between layers stands a barrier. A rollout
+// with tools has a chain a turn.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "core/result.h"
 #include "graph/pipeline_spec.h"
+#include "graph/sub_stage_kind.h"
 
 namespace jigsaw {
 
-enum class SubStageKind { kRollout, kLogprob, kUpdate, kCheckpoint };
-std::string_view to_string(SubStageKind kind);
-
 struct Node {
-  SubStageKind kind = SubStageKind::kRollout;
+  SubStageKind kind = SubStageKind::kPrefill;
   int worker = 1;                      // 1..num_workers
+  int turn = 0;                        // of the rollout
   int update = 0;                      // of the step; kUpdate only
-  std::vector<std::uint32_t> samples;  // kRollout and kLogprob: of the step, ascending, whole groups
+  bool continues = false;              // the node before it in the chain goes over into it, without a dispatch
+  int barrier = -1;                    // opens before this node; -1 = none within the step
+  std::vector<std::uint32_t> samples;  // first of a rollout, and kLogprob: of the step, ascending, whole groups
+};
+
+// Opens when all of `waits_for` are done.
+struct Barrier {
+  std::vector<int> waits_for;
+  std::vector<int> releases;
 };
 
 class Graph {
  public:
-  // Node numbers stand for nodes: 0 .. nodes().size()-1, in an order that respects all edges.
+  // Node numbers stand for nodes: 0 .. nodes().size()-1, in an order that respects all edges. Steps with and without a
+  // checkpoint differ in the last node only.
   static Graph build(const PipelineSpec& spec, std::int64_t step, int num_workers);
 
-  std::int64_t step() const { return step_; }
   const std::vector<Node>& nodes() const { return nodes_; }
   const Node& node(int index) const { return nodes_[static_cast<std::size_t>(index)]; }
-  const std::vector<int>& predecessors(int index) const { return predecessors_[static_cast<std::size_t>(index)]; }
-  const std::vector<int>& successors(int index) const { return successors_[static_cast<std::size_t>(index)]; }
+  const std::vector<Barrier>& barriers() const { return barriers_; }
+  std::vector<int> predecessors(int index) const;
+  // Of a node that continues, the one that it comes after; CHECKs.
+  static int chain_before(int index) { return index - 1; }
 
-  // kInternal with the offending node: edges point forward, every node but the first kind waits for something, and
-  // every sample is rolled out exactly once.
+  // kInternal with the offending node: edges point forward, every barrier is waited for and closed by all nodes of its
+  // layer, chains stay on one worker, no node is an orphan, every sample is rolled out exactly once.
   Status validate(const PipelineSpec& spec) const;
-  // Seconds of the longest chain, when node i alone takes seconds(i).
-  double critical_path(const std::function<double(int)>& seconds) const;
-
-  std::string to_text(std::string_view pipeline) const;
-  std::string to_dot(std::string_view pipeline) const;  // Graphviz
 
  private:
-  void add_layer(std::vector<Node> layer);
-  std::int64_t step_ = 0;
+  std::vector<int> add_layer(std::vector<Node> layer, const std::vector<int>& after);
   std::vector<Node> nodes_;
-  std::vector<std::vector<int>> predecessors_, successors_;
-  int layer_begin_ = 0;  // first node of the newest layer
+  std::vector<Barrier> barriers_;
 };
 
-// "rollout@2", "update#1@1"
+// "decode.tail@2", "update#1@1", "prefill/2@1" in the second turn
 std::string to_string(const Node& node);
 
 // Worker (1..num_workers) of each gradient slot: runs of neighbours, so that the slot tree's lower levels stay local.

@@ -7,107 +7,222 @@
 namespace jigsaw {
 
 Plan::Plan(std::vector<PipelineSpec> specs, std::span<const std::int64_t> first_steps, int num_workers)
-    : specs_(std::move(specs)), runs_(specs_.size()), num_workers_(num_workers) {
+    : specs_(std::move(specs)),
+      runs_(specs_.size()),
+      running_on_(static_cast<std::size_t>(num_workers) + 1),
+      progress_on_(static_cast<std::size_t>(num_workers) + 1),
+      num_workers_(num_workers) {
   CHECK(first_steps.size() == specs_.size());
   for (int pipeline = 0; pipeline < num_pipelines(); ++pipeline) {
-    begin_step(pipeline, first_steps[static_cast<std::size_t>(pipeline)]);
+    extend_window(pipeline, first_steps[static_cast<std::size_t>(pipeline)]);
   }
 }
 
-void Plan::begin_step(int pipeline, std::int64_t step) {
-  Run& run = runs_[static_cast<std::size_t>(pipeline)];
-  if (step > spec(pipeline).steps) {
-    run.done = true;
+Plan::StepRun Plan::fresh_step(const Graph& graph) const {
+  StepRun step;
+  step.states.assign(graph.nodes().size(), NodeState::kWaiting);
+  step.num_open = static_cast<int>(graph.nodes().size());
+  for (const Barrier& barrier : graph.barriers()) {
+    step.open_barriers.push_back(static_cast<int>(barrier.waits_for.size()));
+  }
+  step.rollout_done.assign(static_cast<std::size_t>(num_workers_) + 1, true);
+  for (const Node& node : graph.nodes()) {
+    ++step.open_kinds[static_cast<std::size_t>(node.kind)];
+    if (is_rollout(node.kind)) step.rollout_done[static_cast<std::size_t>(node.worker)] = false;
+  }
+  return step;
+}
+
+void Plan::extend_window(int pipeline, std::int64_t first_step) {
+  Run& of = run(pipeline);
+  const PipelineSpec& its_spec = spec(pipeline);
+  if (first_step > its_spec.steps) {
+    if (!of.done) ++num_done_;
+    of.done = true;
     return;
   }
-  run.graph = Graph::build(spec(pipeline), step, num_workers_);
-  if (const Status status = run.graph.validate(spec(pipeline)); !status.ok()) CHECK_FAILED(status.error().message());
-  run.states.assign(run.graph.nodes().size(), NodeState::kWaiting);
-  for (int node = 0; node < static_cast<int>(run.states.size()); ++node) {
-    if (run.graph.predecessors(node).empty()) run.states[static_cast<std::size_t>(node)] = NodeState::kReady;
+  const std::int64_t known_until = of.steps.empty() ? first_step - 1 : of.window.last_step();
+  of.window = Window::build(its_spec, first_step, first_step + Window::length(its_spec) - 1, num_workers_);
+  if (of.steps.empty()) {
+    if (const Status status = of.window.validate(its_spec); !status.ok()) CHECK_FAILED(status.error().message());
+  }
+  for (std::int64_t step = known_until + 1; step <= of.window.last_step(); ++step) {
+    const Graph& graph = of.window.graph(step);
+    of.steps.push_back(fresh_step(graph));
+    for (int node = 0; node < static_cast<int>(graph.nodes().size()); ++node) {
+      if (graph.node(node).barrier < 0 && !graph.node(node).continues) release({pipeline, step, node});
+    }
+  }
+  try_gated(pipeline);
+}
+
+const Plan::StepRun& Plan::step_run(NodeRef ref) const {
+  const Run& of = runs_[static_cast<std::size_t>(ref.pipeline)];
+  CHECK(of.window.has(ref.step));
+  return of.steps[static_cast<std::size_t>(ref.step - of.window.first_step())];
+}
+
+void Plan::release(NodeRef ref) {
+  StepRun& step = step_run(ref);
+  if (cross_step_edges_open(ref)) {
+    step.states[static_cast<std::size_t>(ref.node)] = NodeState::kReady;
+    ready_.insert(ref);
+  } else {
+    step.gated.push_back(ref.node);
   }
 }
 
-bool Plan::all_done() const {
-  return std::all_of(runs_.begin(), runs_.end(), [](const Run& run) { return run.done; });
+bool Plan::cross_step_edges_open(NodeRef ref) const {
+  const Run& of = runs_[static_cast<std::size_t>(ref.pipeline)];
+  const Node& to = node(ref);
+  if (to.update != 0) return true;
+  for (const CrossStepEdge& edge : of.window.cross_step_edges()) {
+    const std::int64_t from_step = ref.step + edge.offset;
+    if (edge.to != to.kind || from_step < of.window.first_step() || from_step > spec(ref.pipeline).steps) continue;
+    if (!of.window.has(from_step)) return false;
+    const StepRun& from = of.steps[static_cast<std::size_t>(from_step - of.window.first_step())];
+    const bool open = edge.same_worker ? from.rollout_done[static_cast<std::size_t>(to.worker)]
+                                       : from.open_kinds[static_cast<std::size_t>(edge.from)] == 0;
+    if (!open) return false;
+  }
+  return true;
 }
 
-NodeState Plan::state(NodeRef ref) const {
-  return runs_[static_cast<std::size_t>(ref.pipeline)].states[static_cast<std::size_t>(ref.node)];
+void Plan::try_gated(int pipeline) {
+  Run& of = run(pipeline);
+  for (std::int64_t step = of.window.first_step(); step <= of.window.last_step(); ++step) {
+    StepRun& step_state = of.steps[static_cast<std::size_t>(step - of.window.first_step())];
+    if (step_state.gated.empty()) continue;
+    std::vector<int> gated = std::move(step_state.gated);
+    step_state.gated.clear();
+    for (const int node : gated) release({pipeline, step, node});
+  }
 }
 
 bool Plan::step_finished(int pipeline) const {
-  const auto& states = runs_[static_cast<std::size_t>(pipeline)].states;
-  return std::all_of(states.begin(), states.end(), [](NodeState state) { return state == NodeState::kDone; });
+  const Run& of = runs_[static_cast<std::size_t>(pipeline)];
+  return !of.done && of.steps.front().num_open == 0;
 }
 
-bool Plan::step_started(int pipeline) const {
-  const auto& states = runs_[static_cast<std::size_t>(pipeline)].states;
-  return std::any_of(states.begin(), states.end(),
-                     [](NodeState state) { return state == NodeState::kRunning || state == NodeState::kDone; });
+bool Plan::step_started(int pipeline, std::int64_t step) const {
+  return window(pipeline).has(step) && step_run({pipeline, step, 0}).num_started > 0;
 }
 
-bool Plan::kind_started(int pipeline, SubStageKind kind) const {
-  const Run& run = runs_[static_cast<std::size_t>(pipeline)];
-  for (std::size_t node = 0; node < run.states.size(); ++node) {
-    const bool started = run.states[node] == NodeState::kRunning || run.states[node] == NodeState::kDone;
-    if (started && run.graph.nodes()[node].kind == kind) return true;
-  }
-  return false;
+bool Plan::kind_started(int pipeline, std::int64_t step, SubStageKind kind) const {
+  return window(pipeline).has(step) &&
+         step_run({pipeline, step, 0}).started_kinds[static_cast<std::size_t>(kind)] > 0;
 }
 
-namespace {
-
-template <typename Runs>
-std::vector<NodeRef> nodes_in_state(const Runs& runs, NodeState state) {
-  std::vector<NodeRef> refs;
-  for (std::size_t pipeline = 0; pipeline < runs.size(); ++pipeline) {
-    if (runs[pipeline].done) continue;
-    for (std::size_t node = 0; node < runs[pipeline].states.size(); ++node) {
-      if (runs[pipeline].states[node] == state) refs.push_back({static_cast<int>(pipeline), static_cast<int>(node)});
-    }
-  }
-  return refs;
+int Plan::num_open(int pipeline, std::int64_t step, SubStageKind kind) const {
+  return step_run({pipeline, step, 0}).open_kinds[static_cast<std::size_t>(kind)];
 }
-
-}  // namespace
-
-std::vector<NodeRef> Plan::ready() const { return nodes_in_state(runs_, NodeState::kReady); }
-std::vector<NodeRef> Plan::running() const { return nodes_in_state(runs_, NodeState::kRunning); }
 
 std::string Plan::waiting_for(int pipeline) const {
   std::string names;
   if (done(pipeline)) return names;
-  const Run& run = runs_[static_cast<std::size_t>(pipeline)];
-  for (int node = 0; node < static_cast<int>(run.states.size()); ++node) {
-    if (run.states[static_cast<std::size_t>(node)] == NodeState::kReady) return "";
-    if (run.states[static_cast<std::size_t>(node)] != NodeState::kRunning) continue;
-    names += (names.empty() ? "" : ", ") + to_string(run.graph.node(node));
-  }
+  const auto of_pipeline = [&](const std::set<NodeRef>& refs) {
+    return std::pair(refs.lower_bound({pipeline, 0, 0}), refs.lower_bound({pipeline + 1, 0, 0}));
+  };
+  if (const auto [first, last] = of_pipeline(ready_); first != last) return names;
+  const auto [first, last] = of_pipeline(running_);
+  for (auto ref = first; ref != last; ++ref) names += (names.empty() ? "" : ", ") + to_string(node(*ref));
   return names;
 }
 
-void Plan::start(NodeRef ref) {
-  CHECK(state(ref) == NodeState::kReady);
-  runs_[static_cast<std::size_t>(ref.pipeline)].states[static_cast<std::size_t>(ref.node)] = NodeState::kRunning;
+void Plan::begin_running(NodeRef ref, Clock::TimePoint now) {
+  StepRun& step = step_run(ref);
+  step.states[static_cast<std::size_t>(ref.node)] = NodeState::kRunning;
+  const Node& its_node = node(ref);
+  ++step.num_started;
+  ++step.started_kinds[static_cast<std::size_t>(its_node.kind)];
+  running_.insert(ref);
+  running_on_[static_cast<std::size_t>(its_node.worker)].push_back(ref);
+  progress_on_[static_cast<std::size_t>(its_node.worker)].push_back({.started = now, .since = now});
 }
 
-void Plan::finish(NodeRef ref) {
+void Plan::start(NodeRef ref, Clock::TimePoint now) {
+  CHECK(state(ref) == NodeState::kReady);
+  ready_.erase(ref);
+  begin_running(ref, now);
+}
+
+void Plan::finish(NodeRef ref, Clock::TimePoint now) {
   CHECK(state(ref) == NodeState::kRunning);
-  Run& run = runs_[static_cast<std::size_t>(ref.pipeline)];
-  run.states[static_cast<std::size_t>(ref.node)] = NodeState::kDone;
-  for (const int next : run.graph.successors(ref.node)) {
-    const auto& before = run.graph.predecessors(next);
-    if (std::all_of(before.begin(), before.end(),
-                    [&](int node) { return run.states[static_cast<std::size_t>(node)] == NodeState::kDone; })) {
-      run.states[static_cast<std::size_t>(next)] = NodeState::kReady;
-    }
+  const Graph& graph = window(ref.pipeline).graph(ref.step);
+  const Node& its_node = graph.node(ref.node);
+  StepRun& step = step_run(ref);
+  step.states[static_cast<std::size_t>(ref.node)] = NodeState::kDone;
+  running_.erase(ref);
+  auto& on_worker = running_on_[static_cast<std::size_t>(its_node.worker)];
+  auto& progress = progress_on_[static_cast<std::size_t>(its_node.worker)];
+  const auto place = std::find(on_worker.begin(), on_worker.end(), ref);
+  progress.erase(progress.begin() + (place - on_worker.begin()));
+  on_worker.erase(place);
+  --step.num_open;
+  --step.open_kinds[static_cast<std::size_t>(its_node.kind)];
+
+  const int next = ref.node + 1;
+  if (next < static_cast<int>(graph.nodes().size()) && graph.node(next).continues) {
+    begin_running({ref.pipeline, ref.step, next}, now);
+    return;
   }
+  if (is_rollout(its_node.kind)) step.rollout_done[static_cast<std::size_t>(its_node.worker)] = true;
+  for (std::size_t i = 0; i < graph.barriers().size(); ++i) {
+    const Barrier& barrier = graph.barriers()[i];
+    // Layers are numbered through, so that the nodes that a barrier waits for are an interval but for chains.
+    if (ref.node > barrier.waits_for.back() || ref.node < barrier.waits_for.front()) continue;
+    if (!std::binary_search(barrier.waits_for.begin(), barrier.waits_for.end(), ref.node)) continue;
+    if (--step.open_barriers[i] > 0) continue;
+    for (const int released : barrier.releases) release({ref.pipeline, ref.step, released});
+  }
+  const bool may_open_gate = step.open_kinds[static_cast<std::size_t>(its_node.kind)] == 0 || is_rollout(its_node.kind);
+  if (may_open_gate) try_gated(ref.pipeline);
 }
 
 void Plan::advance(int pipeline) {
   CHECK(step_finished(pipeline));
-  begin_step(pipeline, step(pipeline) + 1);
+  const std::int64_t next = step(pipeline) + 1;
+  run(pipeline).steps.pop_front();
+  extend_window(pipeline, next);
+}
+
+void Plan::stop(int pipeline) {
+  Run& of = run(pipeline);
+  if (!of.done) ++num_done_;
+  of.done = true;
+  const auto drop = [&](std::set<NodeRef>& refs) {
+    refs.erase(refs.lower_bound({pipeline, 0, 0}), refs.lower_bound({pipeline + 1, 0, 0}));
+  };
+  drop(ready_);
+  drop(running_);
+  for (std::size_t worker = 1; worker < running_on_.size(); ++worker) {
+    for (std::size_t i = running_on_[worker].size(); i-- > 0;) {
+      if (running_on_[worker][i].pipeline != pipeline) continue;
+      running_on_[worker].erase(running_on_[worker].begin() + static_cast<std::ptrdiff_t>(i));
+      progress_on_[worker].erase(progress_on_[worker].begin() + static_cast<std::ptrdiff_t>(i));
+    }
+  }
+}
+
+void Plan::set_forecast(int pipeline, Forecast forecast) { run(pipeline).forecast = std::move(forecast); }
+
+const Plan::Progress& Plan::progress_of(NodeRef ref) const {
+  const auto worker = static_cast<std::size_t>(node(ref).worker);
+  const auto place = std::find(running_on_[worker].begin(), running_on_[worker].end(), ref);
+  CHECK(place != running_on_[worker].end());
+  return progress_on_[worker][static_cast<std::size_t>(place - running_on_[worker].begin())];
+}
+
+double Plan::work_done_s(NodeRef ref, Clock::TimePoint now) const {
+  const Progress& progress = progress_of(ref);
+  return progress.work_s + progress.rate * std::chrono::duration<double>(now - progress.since).count();
+}
+
+void Plan::set_rate(NodeRef ref, double rate, Clock::TimePoint now) {
+  auto& progress = const_cast<Progress&>(progress_of(ref));
+  progress.work_s = work_done_s(ref, now);
+  progress.since = now;
+  progress.rate = rate;
 }
 
 }  // namespace jigsaw

@@ -1,23 +1,32 @@
-// The run state over the graphs: where every pipeline stands. Owned by the controller's thread; policies read it.
+// The run state over the graphs: where every pipeline stands. Owned by the controller's (or simulator's) thread;
+// policies read it.
 //
-// Of a node:  waiting --(predecessors done)--> ready --start()--> running --finish()--> done
+// Of a node:  waiting --(all edges)--> ready --start()--> running --finish()--> done
+// The nodes of a rollout's chain go over into each other: finish() of one makes the next running.
 #pragma once
 
+#include <array>
+#include <compare>
 #include <cstdint>
+#include <deque>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "core/clock.h"
 #include "graph/graph.h"
+#include "graph/window.h"
+#include "scheduler/prediction/forecast.h"
 
 namespace jigsaw {
 
-enum class NodeState { kWaiting, kReady, kRunning, kDone };
+enum class NodeState : std::uint8_t { kWaiting, kReady, kRunning, kDone };
 
 struct NodeRef {
   int pipeline = 0;
-  int node = 0;  // in the pipeline's current graph
+  std::int64_t step = 1;
+  int node = 0;  // in that step's graph
   auto operator<=>(const NodeRef&) const = default;
 };
 
@@ -32,38 +41,82 @@ class Plan {
 
   // A pipeline is done when its last step is, or once it was told to stop.
   bool done(int pipeline) const { return runs_[static_cast<std::size_t>(pipeline)].done; }
-  bool all_done() const;
-  const Graph& graph(int pipeline) const { return runs_[static_cast<std::size_t>(pipeline)].graph; }
-  std::int64_t step(int pipeline) const { return graph(pipeline).step(); }
-  NodeState state(NodeRef ref) const;
-  bool step_finished(int pipeline) const;  // all nodes of the current step are done
-  // Whether any node of the current step has been started, or any of this kind.
-  bool step_started(int pipeline) const;
-  bool kind_started(int pipeline, SubStageKind kind) const;
+  bool all_done() const { return num_done_ == num_pipelines(); }
+  const Window& window(int pipeline) const { return runs_[static_cast<std::size_t>(pipeline)].window; }
+  // The first step that is not finished.
+  std::int64_t step(int pipeline) const { return window(pipeline).first_step(); }
+  const Node& node(NodeRef ref) const { return window(ref.pipeline).graph(ref.step).node(ref.node); }
+  NodeState state(NodeRef ref) const { return step_run(ref).states[static_cast<std::size_t>(ref.node)]; }
+  bool step_finished(int pipeline) const;  // all nodes of the first step are done
+  // Whether any node of a step has been started, or any of this kind; false beyond the window.
+  bool step_started(int pipeline, std::int64_t step) const;
+  bool kind_started(int pipeline, std::int64_t step, SubStageKind kind) const;
+  // Nodes of this kind in a step of the window that are not done.
+  int num_open(int pipeline, std::int64_t step, SubStageKind kind) const;
 
-  std::vector<NodeRef> ready() const;    // ascending
-  std::vector<NodeRef> running() const;  // ascending
-  // What a pipeline with nothing ready waits for, e.g. "rollout@2, rollout@3"; empty when something is ready.
+  const std::set<NodeRef>& ready() const { return ready_; }
+  const std::set<NodeRef>& running() const { return running_; }
+  const std::vector<NodeRef>& running_on(int worker) const { return running_on_[static_cast<std::size_t>(worker)]; }
+  // What a pipeline with nothing ready waits for, e.g. "decode.tail@2, reward@3"; empty when something is ready.
   std::string waiting_for(int pipeline) const;
 
-  void start(NodeRef ref);
-  void finish(NodeRef ref);
-  // After step_finished: the next step's graph, or the pipeline is done.
+  void start(NodeRef ref, Clock::TimePoint now);
+  void finish(NodeRef ref, Clock::TimePoint now);
+  // After step_finished: the window moves on by a step, or the pipeline is done.
   void advance(int pipeline);
   // The pipeline takes no further part.
-  void stop(int pipeline) { runs_[static_cast<std::size_t>(pipeline)].done = true; }
+  void stop(int pipeline);
+
+  // What the last steps say of the next ones; empty until there are any.
+  const Forecast& forecast(int pipeline) const { return runs_[static_cast<std::size_t>(pipeline)].forecast; }
+  void set_forecast(int pipeline, Forecast forecast);
+  // Of a running node: since when, and the seconds of work (alone, on the whole worker) that it has behind it.
+  Clock::TimePoint started_at(NodeRef ref) const { return progress_of(ref).started; }
+  double work_done_s(NodeRef ref, Clock::TimePoint now) const;
+  // Running nodes go on at `rate` of their speed alone.
+  void set_rate(NodeRef ref, double rate, Clock::TimePoint now);
 
  private:
-  struct Run {
-    Graph graph;
+  struct Progress {
+    Clock::TimePoint started, since;
+    double work_s = 0;  // until `since`
+    double rate = 1;    // from then on
+  };
+  struct StepRun {
     std::vector<NodeState> states;
+    std::vector<int> open_barriers;  // nodes that each barrier still waits for
+    std::array<int, kNumSubStageKinds> open_kinds{};
+    std::vector<bool> rollout_done;  // by worker; true where there is none
+    std::vector<int> gated;          // waiting for edges from other steps only
+    int num_open = 0;
+    int num_started = 0;
+    std::array<int, kNumSubStageKinds> started_kinds{};
+  };
+  struct Run {
+    Window window;
+    std::deque<StepRun> steps;  // of the window
+    Forecast forecast;
     bool done = false;
   };
-  void begin_step(int pipeline, std::int64_t step);
+
+  Run& run(int pipeline) { return runs_[static_cast<std::size_t>(pipeline)]; }
+  const StepRun& step_run(NodeRef ref) const;
+  StepRun& step_run(NodeRef ref) { return const_cast<StepRun&>(std::as_const(*this).step_run(ref)); }
+  const Progress& progress_of(NodeRef ref) const;
+  StepRun fresh_step(const Graph& graph) const;
+  void extend_window(int pipeline, std::int64_t first_step);
+  void release(NodeRef ref);  // its step's own edges are open
+  bool cross_step_edges_open(NodeRef ref) const;
+  void try_gated(int pipeline);
+  void begin_running(NodeRef ref, Clock::TimePoint now);
 
   std::vector<PipelineSpec> specs_;
   std::vector<Run> runs_;
+  std::set<NodeRef> ready_, running_;
+  std::vector<std::vector<NodeRef>> running_on_;       // [0] unused
+  std::vector<std::vector<Progress>> progress_on_;     // beside running_on_
   int num_workers_;
+  int num_done_ = 0;
 };
 
 }  // namespace jigsaw

@@ -1,5 +1,5 @@
 // The interface of scheduling policies. Pure: choose() looks and answers, touches nothing, and draws on nothing but its
-// arguments; ties break by pipeline and node. The same code drives real workers and simulated ones.
+// arguments; ties break by pipeline, step and node. The same code drives real workers and simulated ones.
 #pragma once
 
 #include <memory>
@@ -9,6 +9,8 @@
 
 #include "core/clock.h"
 #include "core/result.h"
+#include "scheduler/cost/slowdown_table.h"
+#include "scheduler/memory_ledger.h"
 #include "scheduler/plan.h"
 
 namespace jigsaw {
@@ -16,21 +18,47 @@ namespace jigsaw {
 // What the workers have to give.
 struct Capacity {
   int num_workers = 0;
+  int corun_max = 2;  // sub-stages that compute on one worker at a time, for policies that run them together
+  std::vector<double> splits = {0.25, 0.5, 0.75};  // shares that a sub-stage can have beside another
+  SlowdownTable slowdown;
+  MemoryLedger memory;
+};
+
+// Something that could have been done, and what it was expected to lead to.
+struct Option {
+  std::string action;   // "start alone", "co-run with sort update#0@1 at 0.50", "wait for ..."
+  double finish_s = 0;  // predicted end of the window, from now
+  double score = 0;     // larger is better
 };
 
 struct DispatchChoice {
   NodeRef node;
-  double share = 1.0;  // weight of the node's quanta against others on its worker
+  double share = 1.0;  // weight against others on its worker
   std::string reason;  // for the log and `plan --explain`
+  std::vector<Option> options{};
+};
+struct ShareChange {
+  NodeRef node;  // running
+  double share = 1.0;
+  std::string reason;
+};
+// A ready node that is left waiting on purpose.
+struct WaitChoice {
+  NodeRef node;
+  std::string reason;
+  std::vector<Option> options{};
+};
+struct Decision {
+  std::vector<DispatchChoice> start;  // ready nodes to start now; the rest waits for the next event
+  std::vector<ShareChange> reshare{};
+  std::vector<WaitChoice> wait{};
 };
 
 class Policy {
  public:
   virtual ~Policy() = default;
   virtual std::string_view name() const = 0;
-  // Ready nodes to start now; the rest waits for the next event.
-  virtual std::vector<DispatchChoice> choose(const Plan& plan, const Capacity& capacity,
-                                             Clock::TimePoint now) const = 0;
+  virtual Decision choose(const Plan& plan, const Capacity& capacity, Clock::TimePoint now) const = 0;
 };
 
 // The registry's table. An unknown name is an error that lists the known ones.

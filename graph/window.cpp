@@ -1,0 +1,171 @@
+#include "graph/window.h"
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "core/check.h"
+
+namespace jigsaw {
+
+std::vector<CrossStepEdge> cross_step_edges(const PipelineSpec& spec) {
+  using enum SubStageKind;
+  const SubStageKind first = spec.has_sync() ? kSync : kPrefill;
+  std::vector<CrossStepEdge> edges = {{.from = kCheckpoint, .to = kUpdate, .offset = -1}};
+  if (spec.staleness == 0) {
+    edges.push_back({.from = kUpdate, .to = first, .offset = -1});
+    return edges;
+  }
+  edges.push_back({.from = kUpdate, .to = kSync, .offset = -1 - spec.staleness});
+  edges.push_back({.from = kReward, .to = kSync, .offset = -1, .same_worker = true});
+  edges.push_back({.from = kSync, .to = kUpdate, .offset = spec.staleness});
+  edges.push_back({.from = kUpdate, .to = kUpdate, .offset = -1});
+  return edges;
+}
+
+Window Window::build(const PipelineSpec& spec, std::int64_t first_step, std::int64_t last_step, int num_workers) {
+  Window window;
+  window.first_step_ = first_step;
+  window.edges_ = jigsaw::cross_step_edges(spec);
+  std::map<bool, std::shared_ptr<const Graph>> graphs;  // by checkpoint or not
+  for (std::int64_t step = first_step; step <= std::min(last_step, spec.steps); ++step) {
+    std::shared_ptr<const Graph>& graph = graphs[spec.checkpoint_due(step)];
+    if (graph == nullptr) graph = std::make_shared<const Graph>(Graph::build(spec, step, num_workers));
+    window.steps_.push_back(graph);
+  }
+  return window;
+}
+
+Window::Flat Window::flatten() const {
+  Flat flat;
+  std::map<std::int64_t, int> first_of;
+  for (std::int64_t step = first_step_; step <= last_step(); ++step) {
+    first_of[step] = static_cast<int>(flat.nodes.size());
+    for (int index = 0; index < static_cast<int>(graph(step).nodes().size()); ++index) {
+      flat.nodes.emplace_back(step, index);
+      std::vector<int>& before = flat.before.emplace_back();
+      for (const int previous : graph(step).predecessors(index)) before.push_back(first_of[step] + previous);
+    }
+  }
+  for (std::size_t id = 0; id < flat.nodes.size(); ++id) {
+    const auto [step, index] = flat.nodes[id];
+    const Node& to = graph(step).node(index);
+    for (const CrossStepEdge& edge : edges_) {
+      const std::int64_t from_step = step + edge.offset;
+      if (edge.to != to.kind || to.update != 0 || to.continues || !has(from_step)) continue;
+      const Graph& from_graph = graph(from_step);
+      for (int from = 0; from < static_cast<int>(from_graph.nodes().size()); ++from) {
+        const Node& node = from_graph.node(from);
+        if (node.kind == edge.from && (!edge.same_worker || node.worker == to.worker)) {
+          flat.before[id].push_back(first_of[from_step] + from);
+        }
+      }
+    }
+  }
+  return flat;
+}
+
+std::vector<int> Window::topological_order(const Flat& flat) {
+  std::vector<std::size_t> open(flat.nodes.size());
+  std::vector<std::vector<int>> after(flat.nodes.size());
+  std::vector<int> order;
+  for (std::size_t id = 0; id < flat.nodes.size(); ++id) {
+    open[id] = flat.before[id].size();
+    for (const int before : flat.before[id]) after[static_cast<std::size_t>(before)].push_back(static_cast<int>(id));
+    if (open[id] == 0) order.push_back(static_cast<int>(id));
+  }
+  for (std::size_t next = 0; next < order.size(); ++next) {
+    for (const int id : after[static_cast<std::size_t>(order[next])]) {
+      if (--open[static_cast<std::size_t>(id)] == 0) order.push_back(id);
+    }
+  }
+  return order;
+}
+
+Status Window::validate(const PipelineSpec& spec) const {
+  for (std::int64_t step = first_step_; step <= last_step(); ++step) JIGSAW_RETURN_IF_ERROR(graph(step).validate(spec));
+  const Flat flat = flatten();
+  std::vector<int> order = topological_order(flat);
+  if (order.size() == flat.nodes.size()) return ok_status();
+  std::sort(order.begin(), order.end());
+  int missing = 0;
+  while (missing < static_cast<int>(order.size()) && order[static_cast<std::size_t>(missing)] == missing) ++missing;
+  const auto [step, index] = flat.nodes[static_cast<std::size_t>(missing)];
+  return Error(ErrorCode::kInternal,
+               to_string(graph(step).node(index)) + " of step " + std::to_string(step) + " is part of a cycle");
+}
+
+double Window::critical_path(const std::function<double(std::int64_t, int)>& seconds) const {
+  const Flat flat = flatten();
+  std::vector<double> end(flat.nodes.size(), 0);
+  double longest = 0;
+  for (const int id : topological_order(flat)) {
+    double& finish = end[static_cast<std::size_t>(id)];
+    for (const int before : flat.before[static_cast<std::size_t>(id)]) {
+      finish = std::max(finish, end[static_cast<std::size_t>(before)]);
+    }
+    finish += seconds(flat.nodes[static_cast<std::size_t>(id)].first, flat.nodes[static_cast<std::size_t>(id)].second);
+    longest = std::max(longest, finish);
+  }
+  return longest;
+}
+
+namespace {
+
+std::string step_name(const Node& node, std::int64_t step) { return to_string(node) + " s" + std::to_string(step); }
+
+}  // namespace
+
+std::string Window::to_text(std::string_view pipeline) const {
+  const Flat flat = flatten();
+  std::string text = std::string(pipeline) + ", steps " + std::to_string(first_step_) + " to " +
+                     std::to_string(last_step()) + "\n";
+  for (std::size_t id = 0; id < flat.nodes.size(); ++id) {
+    const auto [step, index] = flat.nodes[id];
+    const Node& node = graph(step).node(index);
+    text += "  " + step_name(node, step);
+    if (!node.samples.empty()) text += " (" + std::to_string(node.samples.size()) + " samples)";
+    const char* separator = " <- ";
+    for (const int before : flat.before[id]) {
+      const auto [from_step, from] = flat.nodes[static_cast<std::size_t>(before)];
+      text += separator + step_name(graph(from_step).node(from), from_step);
+      separator = ", ";
+    }
+    text += "\n";
+  }
+  return text;
+}
+
+std::string Window::to_dot(std::string_view pipeline) const {
+  const Flat flat = flatten();
+  std::string text = "digraph \"" + std::string(pipeline) + "\" {\n  rankdir=LR;\n";
+  for (std::size_t id = 0; id < flat.nodes.size(); ++id) {
+    const auto [step, index] = flat.nodes[id];
+    text += "  n" + std::to_string(id) + " [label=\"" + step_name(graph(step).node(index), step) + "\"];\n";
+    for (const int before : flat.before[id]) {
+      text += "  n" + std::to_string(before) + " -> n" + std::to_string(id) + ";\n";
+    }
+  }
+  return text + "}\n";
+}
+
+std::string Window::to_json(std::string_view pipeline) const {
+  const Flat flat = flatten();
+  nlohmann::ordered_json json = {{"pipeline", pipeline}, {"first_step", first_step_}, {"last_step", last_step()}};
+  json["nodes"] = json["edges"] = nlohmann::ordered_json::array();
+  for (std::size_t id = 0; id < flat.nodes.size(); ++id) {
+    const auto [step, index] = flat.nodes[id];
+    const Node& node = graph(step).node(index);
+    json["nodes"].push_back({{"id", id},
+                             {"kind", to_string(node.kind)},
+                             {"step", step},
+                             {"worker", node.worker},
+                             {"turn", node.turn},
+                             {"update", node.update},
+                             {"samples", node.samples.size()}});
+    for (const int before : flat.before[id]) json["edges"].push_back({before, id});
+  }
+  return json.dump();
+}
+
+}  // namespace jigsaw
