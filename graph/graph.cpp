@@ -92,7 +92,7 @@ Graph Graph::build(const PipelineSpec& spec, std::int64_t step, int num_workers)
 
 std::vector<int> Graph::predecessors(int index) const {
   const Node& of = node(index);
-  if (of.continues) return {chain_before(index)};
+  if (of.continues) return {index - 1};
   return of.barrier < 0 ? std::vector<int>() : barriers_[static_cast<std::size_t>(of.barrier)].waits_for;
 }
 
@@ -109,8 +109,7 @@ Status Graph::validate(const PipelineSpec& spec) const {
       if (before < 0 || before >= index) return wrong(current, "waits for a later node");
       waited_for[static_cast<std::size_t>(before)] = true;
     }
-    if (current.continues &&
-        (node(chain_before(index)).worker != current.worker || !is_rollout(node(chain_before(index)).kind))) {
+    if (current.continues && (node(index - 1).worker != current.worker || !is_rollout(node(index - 1).kind))) {
       return wrong(current, "continues another worker's node");
     }
     const bool is_first = current.kind == first && !current.continues;

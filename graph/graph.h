@@ -25,7 +25,7 @@ struct Node {
   int worker = 1;                      // 1..num_workers
   int turn = 0;                        // of the rollout
   int update = 0;                      // of the step; kUpdate only
-  bool continues = false;              // the node before it in the chain goes over into it, without a dispatch
+  bool continues = false;              // the node numbered before it goes over into it, without a dispatch
   int barrier = -1;                    // opens before this node; -1 = none within the step
   std::vector<std::uint32_t> samples;  // first of a rollout, and kLogprob: of the step, ascending, whole groups
 };
@@ -46,8 +46,10 @@ class Graph {
   const Node& node(int index) const { return nodes_[static_cast<std::size_t>(index)]; }
   const std::vector<Barrier>& barriers() const { return barriers_; }
   std::vector<int> predecessors(int index) const;
-  // Of a node that continues, the one that it comes after; CHECKs.
-  static int chain_before(int index) { return index - 1; }
+  // Whether node index + 1 continues this one.
+  bool continues_after(int index) const {
+    return index + 1 < static_cast<int>(nodes_.size()) && node(index + 1).continues;
+  }
 
   // kInternal with the offending node: edges point forward, every barrier is waited for and closed by all nodes of its
   // layer, chains stay on one worker, no node is an orphan, every sample is rolled out exactly once.

@@ -24,9 +24,7 @@ std::string_view to_string(SubStageKind kind);  // "decode.bulk"
 std::optional<SubStageKind> sub_stage_kind(std::string_view name);
 
 // Part of a rollout: one dispatch carries a worker through all of them.
-constexpr bool is_rollout(SubStageKind kind) {
-  return kind >= SubStageKind::kPrefill && kind <= SubStageKind::kReward;
-}
+constexpr bool is_rollout(SubStageKind kind) { return kind >= SubStageKind::kPrefill && kind <= SubStageKind::kReward; }
 // Waits for others and leaves the worker idle.
 constexpr bool is_wait(SubStageKind kind) { return kind == SubStageKind::kTool || kind == SubStageKind::kReward; }
 

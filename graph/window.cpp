@@ -20,6 +20,8 @@ std::vector<CrossStepEdge> cross_step_edges(const PipelineSpec& spec) {
   edges.push_back({.from = kReward, .to = kSync, .offset = -1, .same_worker = true});
   edges.push_back({.from = kSync, .to = kUpdate, .offset = spec.staleness});
   edges.push_back({.from = kUpdate, .to = kUpdate, .offset = -1});
+  // A checkpoint also saves the weights that the next rollout uses.
+  edges.push_back({.from = kCheckpoint, .to = kSync, .offset = -1 - spec.staleness});
   return edges;
 }
 
@@ -118,8 +120,8 @@ std::string step_name(const Node& node, std::int64_t step) { return to_string(no
 
 std::string Window::to_text(std::string_view pipeline) const {
   const Flat flat = flatten();
-  std::string text = std::string(pipeline) + ", steps " + std::to_string(first_step_) + " to " +
-                     std::to_string(last_step()) + "\n";
+  std::string text =
+      std::string(pipeline) + ", steps " + std::to_string(first_step_) + " to " + std::to_string(last_step()) + "\n";
   for (std::size_t id = 0; id < flat.nodes.size(); ++id) {
     const auto [step, index] = flat.nodes[id];
     const Node& node = graph(step).node(index);

@@ -24,7 +24,8 @@ struct CrossStepEdge {
 // Of this pipeline's mode:
 //   sync              the first layer waits for the update of the step before
 //   staleness n >= 1  sync of step s waits for update s-1-n and for this worker's rollout s-1; update s waits for sync
-//                     s+n, which is the last to want the weights before it, and for update s-1
+//                     s+n, which is the last to want the weights before it, and for update s-1; sync s also waits for
+//                     checkpoint s-1-n, which saves the rollout's weights, too
 //   any               an update waits for the checkpoint of the step before, which reads the weights
 // `to` = kUpdate means a step's first update, `from` = kUpdate its last one, `from` = kReward the rollout's end.
 std::vector<CrossStepEdge> cross_step_edges(const PipelineSpec& spec);
@@ -52,8 +53,9 @@ class Window {
   double critical_path(const std::function<double(std::int64_t step, int index)>& seconds) const;
 
   std::string to_text(std::string_view pipeline) const;
-  std::string to_dot(std::string_view pipeline) const;   // Graphviz
-  std::string to_json(std::string_view pipeline) const;  // {"pipeline","nodes":[{"id","kind","step",..}],"edges":[[a,b]]}
+  std::string to_dot(std::string_view pipeline) const;  // Graphviz
+  std::string to_json(
+      std::string_view pipeline) const;  // {"pipeline","nodes":[{"id","kind","step",..}],"edges":[[a,b]]}
 
  private:
   // All nodes numbered through, and all edges between them.

@@ -6,6 +6,7 @@
 
 #include "core/check.h"
 #include "core/log.h"
+#include "scheduler/co_run.h"
 
 namespace jigsaw {
 namespace {
@@ -47,6 +48,13 @@ Controller::Controller(std::vector<PipelineSpec> specs, std::vector<StartPoint> 
       pipelines_(specs_.size()),
       workers_(static_cast<std::size_t>(options_.num_workers) + 1) {
   CHECK(start_points_.size() == specs_.size());
+  capacity_.num_workers = options_.num_workers;
+  // Time slices on a CPU cost nothing, and whoever waits for peers gives way.
+  capacity_.corun_max = std::max(capacity_.corun_max, plan_.num_pipelines());
+  capacity_.slowdown = options_.slowdown;
+  std::vector<MemoryNeeds> needs;
+  for (const PipelineSpec& spec : specs_) needs.push_back(spec.memory);
+  capacity_.memory = MemoryLedger(std::move(needs), options_.memory_bytes_per_worker);
 }
 
 Result<RunSummary> Controller::run() {
@@ -62,13 +70,14 @@ Result<RunSummary> Controller::run() {
 }
 
 Status Controller::run_all() {
+  std::vector<std::string> names;
+  for (const PipelineSpec& spec : specs_) names.push_back(spec.name);
+  JIGSAW_RETURN_IF_ERROR(capacity_.memory.admit(names));
   JIGSAW_RETURN_IF_ERROR(await_workers(&Worker::hello, options_.worker_timeout, "to connect"));
   JIGSAW_RETURN_IF_ERROR(start_workers());
   JIGSAW_RETURN_IF_ERROR(await_workers(&Worker::ready, options_.start_timeout, "to load the models"));
   begin_ = clock_.now();
-  for (int pipeline = 0; pipeline < plan_.num_pipelines(); ++pipeline) {
-    if (!plan_.done(pipeline)) begin_step(pipeline);
-  }
+  for (PipelineRun& run : pipelines_) run.step_begin = begin_;
   while (!plan_.all_done()) {
     if (!stopping_ && options_.stop != nullptr && options_.stop->load()) JIGSAW_RETURN_IF_ERROR(begin_stopping());
     if (stopping_) JIGSAW_RETURN_IF_ERROR(stop_drained_pipelines());
@@ -138,11 +147,13 @@ Status Controller::handle(PeerId from, const wire::FromWorker& message) {
   switch (message.message_case()) {
     case wire::FromWorker::kHello:
       worker.hello = true;
+      worker.num_threads = static_cast<int>(message.hello().num_threads());
       log_info("worker.connected", "worker={} pid={} threads={}", from, message.hello().process(),
                message.hello().num_threads());
       return ok_status();
     case wire::FromWorker::kReady: return named(on_ready(message.ready(), worker));
     case wire::FromWorker::kTrajectory: return named(on_trajectory(message.trajectory()));
+    case wire::FromWorker::kEntered: return named(on_entered(message.entered()));
     case wire::FromWorker::kNodeDone: return named(on_node_done(message.node_done()));
     case wire::FromWorker::kFailed: return named(Error(ErrorCode::kInternal, message.failed().message()));
     case wire::FromWorker::kHeartbeat: worker.waiting_for = message.heartbeat().waiting_for(); return ok_status();
@@ -163,7 +174,7 @@ Status Controller::on_ready(const wire::Ready& ready, Worker& worker) {
                                              "' than another worker: do all machines see the same model files?");
     }
     run.totals.weights_hash = ready.weights_hash(pipeline);
-    run.totals.policy_version = ready.policy_version(pipeline);
+    run.totals.policy_version = run.first_version = ready.policy_version(pipeline);
     run.checkpointed_step = start_points_[static_cast<std::size_t>(pipeline)].step;
   }
   worker.ready = true;
@@ -174,11 +185,51 @@ Status Controller::on_trajectory(const wire::TrajectoryDone& done) {
   const auto dispatched = dispatched_.find(done.node());
   if (dispatched == dispatched_.end())
     return Error(ErrorCode::kCorrupt, "sent a sample of a sub-stage that is not running");
-  const int pipeline = dispatched->second.ref.pipeline;
-  StepState& step = pipelines_[static_cast<std::size_t>(pipeline)].step;
+  const NodeRef ref = dispatched->second.ref;
+  StepState& step = step_state(ref.pipeline, ref.step);
   JIGSAW_RETURN_IF_ERROR(step.add_trajectory(done.trajectory()));
-  observer_.on_sample(pipeline, plan_.step(pipeline), step.num_trajectories(), plan_.spec(pipeline).samples_per_step());
+  observer_.on_sample(ref.pipeline, ref.step, step.num_trajectories(), plan_.spec(ref.pipeline).samples_per_step());
   return ok_status();
+}
+
+Status Controller::on_entered(const wire::RolloutEntered& entered) {
+  const auto found = dispatched_.find(entered.node());
+  if (found == dispatched_.end()) return Error(ErrorCode::kCorrupt, "is in a rollout that is not running");
+  Dispatched& dispatched = found->second;
+  if (plan_.done(dispatched.ref.pipeline)) return ok_status();
+  const Graph& graph = plan_.window(dispatched.ref.pipeline).graph(dispatched.ref.step);
+  int target = dispatched.ref.node;
+  while (graph.node(target).kind != static_cast<SubStageKind>(entered.kind()) ||
+         graph.node(target).turn != static_cast<int>(entered.turn())) {
+    if (!graph.continues_after(target)) {
+      return Error(ErrorCode::kCorrupt, "says that its rollout is in a sub-stage that does not follow " +
+                                            to_string(graph.node(dispatched.ref.node)));
+    }
+    ++target;
+  }
+  for (; dispatched.ref.node < target; ++dispatched.ref.node) {
+    finish_node(dispatched.ref, entered.busy_s() - dispatched.busy_s);
+    dispatched.busy_s = entered.busy_s();
+  }
+  return ok_status();
+}
+
+void Controller::finish_node(NodeRef ref, double busy_s) {
+  const Clock::TimePoint now = clock_.now();
+  const Node& node = plan_.node(ref);
+  double work_s = busy_s;
+  if (is_wait(node.kind)) {
+    work_s = seconds(plan_.started_at(ref), now);
+  } else if (workers_[static_cast<std::size_t>(node.worker)].num_threads > 1) {
+    work_s = std::min(busy_s, plan_.work_done_s(ref, now));  // beside another it had some of the cores only
+  }
+  PipelineRun& run = pipelines_[static_cast<std::size_t>(ref.pipeline)];
+  run.history.observe(ref.step, ref.node, work_s);
+  step_state(ref.pipeline, ref.step).add_node(node, work_s, now);
+  log_info("stage.done", "pipeline={} step={} stage={} work_s={:.3f}", plan_.spec(ref.pipeline).name, ref.step,
+           to_string(node), work_s);
+  plan_.finish(ref, now);
+  update_rates(plan_, node.worker, capacity_.slowdown, now);
 }
 
 Status Controller::on_node_done(const wire::NodeDone& done) {
@@ -195,17 +246,23 @@ Status Controller::on_node_done(const wire::NodeDone& done) {
     }
   }
   if (done.cancelled()) return ok_status();
-  const NodeRef ref = dispatched.ref;
-  StepState& step = pipelines_[static_cast<std::size_t>(ref.pipeline)].step;
-  const Node& node = plan_.graph(ref.pipeline).node(ref.node);
-  log_info("stage.done", "pipeline={} step={} stage={} busy_s={:.3f}", plan_.spec(ref.pipeline).name,
-           plan_.step(ref.pipeline), to_string(node), done.busy_s());
+  NodeRef ref = dispatched.ref;
+  StepState& step = step_state(ref.pipeline, ref.step);
+  const Graph& graph = plan_.window(ref.pipeline).graph(ref.step);
+  const Node& node = graph.node(ref.node);
   if (node.kind == SubStageKind::kLogprob) {
     for (const wire::Trajectory& scored : done.trajectories()) JIGSAW_RETURN_IF_ERROR(step.add_reference(scored));
   }
   if (node.kind == SubStageKind::kUpdate) JIGSAW_RETURN_IF_ERROR(step.add_update(node.update, done.update()));
-  step.add_node(node, done, clock_.now());
-  plan_.finish(ref);
+  step.add_recomputed_tokens(done.recomputed_tokens());
+  // What is left of a rollout's chain was not come to.
+  double busy_s = done.busy_s() - dispatched.busy_s;
+  while (graph.continues_after(ref.node)) {
+    finish_node(ref, busy_s);
+    busy_s = 0;
+    ++ref.node;
+  }
+  finish_node(ref, busy_s);
   return plan_.step_finished(ref.pipeline) ? finish_step(ref.pipeline) : ok_status();
 }
 
@@ -213,84 +270,180 @@ Status Controller::on_checkpoint_done(const Dispatched& dispatched, const wire::
   const int pipeline = dispatched.ref.pipeline;
   if (!done.warning().empty()) {
     log_error("checkpoint.failed", "pipeline={} step={} error=\"{}\" (the checkpoint before it is kept)",
-              plan_.spec(pipeline).name, dispatched.step, done.warning());
+              plan_.spec(pipeline).name, dispatched.ref.step, done.warning());
     return ok_status();
   }
-  pipelines_[static_cast<std::size_t>(pipeline)].checkpointed_step = dispatched.step;
-  log_info("checkpoint.written", "pipeline={} step={} folder={}", plan_.spec(pipeline).name, dispatched.step,
+  pipelines_[static_cast<std::size_t>(pipeline)].checkpointed_step = dispatched.ref.step;
+  log_info("checkpoint.written", "pipeline={} step={} folder={}", plan_.spec(pipeline).name, dispatched.ref.step,
            dispatched.folder);
-  return observer_.on_checkpoint(pipeline, dispatched.step, dispatched.folder);
+  return observer_.on_checkpoint(pipeline, dispatched.ref.step, dispatched.folder);
+}
+
+StepState& Controller::step_state(int pipeline, std::int64_t step) {
+  auto& steps = pipelines_[static_cast<std::size_t>(pipeline)].steps;
+  const auto [entry, is_new] = steps.try_emplace(step);
+  if (is_new)
+    entry->second.begin(pipeline, plan_.spec(pipeline), step,
+                        pipelines_[static_cast<std::size_t>(pipeline)].step_begin);
+  return entry->second;
 }
 
 Status Controller::finish_step(int pipeline) {
   PipelineRun& run = pipelines_[static_cast<std::size_t>(pipeline)];
-  const StepReport report = run.step.report(plan_.spec(pipeline), clock_.now());
+  const std::int64_t step = plan_.step(pipeline);
+  const Clock::TimePoint now = clock_.now();
+  StepReport report = step_state(pipeline, step).report(plan_.spec(pipeline), now);
+  report.step_s = seconds(run.step_begin, now);
+  run.step_begin = now;
+  run.steps.erase(step);
+  const bool had_drifted = run.history.drifted();
+  run.history.finish_step(step);
+  report.prediction_error = run.history.last_error();
+  if (run.history.drifted() != had_drifted) {
+    log_warning("prediction.drift", "pipeline={} step={} {}", plan_.spec(pipeline).name, step,
+                had_drifted ? "steps go as predicted again" : "steps no longer go as predicted: it runs by itself");
+  }
   run.totals.add(report);
   JIGSAW_RETURN_IF_ERROR(observer_.on_step(report));
-  plan_.advance(pipeline);
-  if (!plan_.done(pipeline)) begin_step(pipeline);
+  plan_.advance(pipeline, now);
+  plan_.set_forecast(pipeline, run.history.forecast());
   return ok_status();
 }
 
-void Controller::begin_step(int pipeline) {
-  pipelines_[static_cast<std::size_t>(pipeline)].step.begin(pipeline, plan_.spec(pipeline), plan_.step(pipeline),
-                                                            clock_.now());
+std::int64_t Controller::version_before(int pipeline, std::int64_t step) const {
+  const auto place = static_cast<std::size_t>(pipeline);
+  const std::int64_t steps_before = step - 1 - start_points_[place].step;
+  return pipelines_[place].first_version + steps_before * specs_[place].updates_per_step;
+}
+
+std::int64_t Controller::rollout_version(int pipeline, std::int64_t step) const {
+  const PipelineSpec& spec = plan_.spec(pipeline);
+  return std::max<std::int64_t>(0,
+                                version_before(pipeline, step) - std::int64_t{spec.staleness} * spec.updates_per_step);
+}
+
+bool Controller::is_committed(int pipeline) const {
+  const std::int64_t step = plan_.step(pipeline);
+  // The rollout's weights for the step after the next replace those that a checkpoint now would have to hold.
+  return plan_.kind_started(pipeline, step, SubStageKind::kUpdate) ||
+         (plan_.spec(pipeline).staleness > 0 && plan_.kind_started(pipeline, step + 1, SubStageKind::kSync));
 }
 
 Status Controller::schedule() {
   const auto begin = std::chrono::steady_clock::now();
-  const std::vector<DispatchChoice> choices = policy_->choose(plan_, Capacity{options_.num_workers}, clock_.now());
+  const Decision decision = policy_->choose(plan_, capacity_, clock_.now());
   const auto took = std::chrono::steady_clock::now() - begin;
-  if (choices.empty()) return ok_status();
+  explain(decision);
+  for (const ShareChange& change : decision.reshare) JIGSAW_RETURN_IF_ERROR(reshare(change));
+  if (decision.start.empty()) return ok_status();
   decision_us_.push_back(std::chrono::duration<double, std::micro>(took).count());
-  for (const DispatchChoice& choice : choices) {
+  for (const DispatchChoice& choice : decision.start) {
     // While stopping, only steps that have begun to change the weights are taken to their end.
-    if (stopping_ && !plan_.kind_started(choice.node.pipeline, SubStageKind::kUpdate)) continue;
+    const bool ends_its_step =
+        is_committed(choice.node.pipeline) && choice.node.step == plan_.step(choice.node.pipeline);
+    if (stopping_ && !ends_its_step) continue;
     JIGSAW_RETURN_IF_ERROR(dispatch(choice));
+  }
+  return ok_status();
+}
+
+void Controller::explain(const Decision& decision) {
+  const auto options_text = [](const std::vector<Option>& options) {
+    std::string text;
+    for (const Option& option : options) {
+      text += fmt::format("{}{} (window ends in {:.2f} s, score {:.3f})", text.empty() ? "" : "; ", option.action,
+                          option.finish_s, option.score);
+    }
+    return text;
+  };
+  std::map<NodeRef, std::string> waits;
+  for (const WaitChoice& wait : decision.wait) {
+    waits[wait.node] = wait.reason;
+    const auto before = waits_.find(wait.node);
+    if (before != waits_.end() && before->second == wait.reason) continue;
+    log_info("stage.held", "pipeline={} step={} stage={} reason=\"{}\" options=\"{}\"",
+             plan_.spec(wait.node.pipeline).name, wait.node.step, to_string(plan_.node(wait.node)), wait.reason,
+             options_text(wait.options));
+  }
+  waits_ = std::move(waits);
+  for (const DispatchChoice& choice : decision.start) {
+    if (choice.options.empty()) continue;
+    log_info("stage.chosen", "pipeline={} step={} stage={} options=\"{}\"", plan_.spec(choice.node.pipeline).name,
+             choice.node.step, to_string(plan_.node(choice.node)), options_text(choice.options));
+  }
+}
+
+Status Controller::reshare(const ShareChange& change) {
+  const int worker = plan_.node(change.node).worker;
+  plan_.set_share(change.node, change.share);
+  update_rates(plan_, worker, capacity_.slowdown, clock_.now());
+  for (const auto& [id, dispatched] : dispatched_) {
+    if (dispatched.ref != change.node || !dispatched.in_plan) continue;
+    wire::ToWorker message;
+    message.mutable_reshare()->set_node(id);
+    message.mutable_reshare()->set_share(change.share);
+    log_info("stage.reshared", "pipeline={} step={} stage={} share={} reason=\"{}\"",
+             plan_.spec(change.node.pipeline).name, change.node.step, to_string(plan_.node(change.node)), change.share,
+             change.reason);
+    return send(static_cast<PeerId>(worker), message);
   }
   return ok_status();
 }
 
 Status Controller::dispatch(const DispatchChoice& choice) {
   const NodeRef ref = choice.node;
-  const PipelineSpec& spec = plan_.spec(ref.pipeline);
-  const Node& node = plan_.graph(ref.pipeline).node(ref.node);
-  const PipelineRun& run = pipelines_[static_cast<std::size_t>(ref.pipeline)];
+  const Node& node = plan_.node(ref);
   wire::ToWorker message;
   wire::Dispatch& dispatch = *message.mutable_dispatch();
-  Dispatched dispatched{
-      .ref = ref, .step = plan_.step(ref.pipeline), .in_plan = true, .checkpoint = false, .folder = ""};
+  fill_work(ref, dispatch);
+  dispatch.set_pipeline(static_cast<std::uint32_t>(ref.pipeline));
+  dispatch.set_step(ref.step);
+  dispatch.set_share(choice.share);
+  const Clock::TimePoint now = clock_.now();
+  plan_.start(ref, choice.share, now);
+  update_rates(plan_, node.worker, capacity_.slowdown, now);
+  log_info("stage.dispatched", "pipeline={} step={} stage={} share={} reason=\"{}\"", plan_.spec(ref.pipeline).name,
+           ref.step, to_string(node), choice.share, choice.reason);
+  return send_dispatch(static_cast<PeerId>(node.worker), message,
+                       {.ref = ref,
+                        .busy_s = 0,
+                        .in_plan = true,
+                        .checkpoint = node.kind == SubStageKind::kCheckpoint,
+                        .folder = dispatch.checkpoint().folder()});
+}
+
+void Controller::fill_work(NodeRef ref, wire::Dispatch& dispatch) {
+  const Node& node = plan_.node(ref);
+  const PipelineSpec& spec = plan_.spec(ref.pipeline);
+  StepState& step = step_state(ref.pipeline, ref.step);
   switch (node.kind) {
-    case SubStageKind::kRollout:
-      dispatch.mutable_rollout()->set_policy_version(run.totals.policy_version);
+    case SubStageKind::kSync:
+      dispatch.mutable_sync()->set_policy_version(rollout_version(ref.pipeline, ref.step));
+      return;
+    case SubStageKind::kPrefill:
+      dispatch.mutable_rollout()->set_policy_version(rollout_version(ref.pipeline, ref.step));
       for (const std::uint32_t sample : node.samples) dispatch.mutable_rollout()->add_samples(sample);
-      break;
+      return;
     case SubStageKind::kLogprob:
       for (const std::uint32_t sample : node.samples) {
-        *dispatch.mutable_logprob()->add_trajectories() = run.step.trajectory(sample);
+        *dispatch.mutable_logprob()->add_trajectories() = step.trajectory(sample);
       }
-      break;
+      return;
     case SubStageKind::kUpdate: {
       wire::UpdateWork& work = *dispatch.mutable_update();
-      work.set_update(run.totals.policy_version + node.update);
+      work.set_update(version_before(ref.pipeline, ref.step) + node.update);
       const auto [begin, end] = update_samples(spec, node.update);
-      for (std::uint32_t sample = begin; sample < end; ++sample) *work.add_trajectories() = run.step.trajectory(sample);
+      for (std::uint32_t sample = begin; sample < end; ++sample) *work.add_trajectories() = step.trajectory(sample);
       for (const std::uint32_t owner : slot_owners(spec.grad_slots, options_.num_workers)) work.add_slot_owner(owner);
-      break;
+      return;
     }
-    case SubStageKind::kCheckpoint:
-      dispatched.checkpoint = true;
-      *dispatch.mutable_checkpoint() = checkpoint_work(ref.pipeline, dispatched.step);
-      dispatched.folder = dispatch.checkpoint().folder();
-      break;
+    case SubStageKind::kCheckpoint: *dispatch.mutable_checkpoint() = checkpoint_work(ref.pipeline, ref.step); return;
+    case SubStageKind::kDecodeBulk:
+    case SubStageKind::kDecodeTail:
+    case SubStageKind::kTool:
+    case SubStageKind::kReward: break;
   }
-  dispatch.set_pipeline(static_cast<std::uint32_t>(ref.pipeline));
-  dispatch.set_step(dispatched.step);
-  dispatch.set_share(choice.share);
-  plan_.start(ref);
-  log_info("stage.dispatched", "pipeline={} step={} stage={} share={} reason=\"{}\"", spec.name, dispatched.step,
-           to_string(node), choice.share, choice.reason);
-  return send_dispatch(static_cast<PeerId>(node.worker), message, dispatched);
+  CHECK_FAILED(to_string(node) + " is come to without a dispatch");
 }
 
 Status Controller::send_dispatch(PeerId worker, wire::ToWorker& message, const Dispatched& dispatched) {
@@ -314,7 +467,7 @@ Status Controller::begin_stopping() {
   stopping_ = true;
   log_info("run.stopping", "steps under way are dropped, or finished where the weights are changing already");
   for (int pipeline = 0; pipeline < plan_.num_pipelines(); ++pipeline) {
-    if (plan_.done(pipeline) || plan_.kind_started(pipeline, SubStageKind::kUpdate)) continue;
+    if (plan_.done(pipeline) || is_committed(pipeline)) continue;
     wire::ToWorker message;
     message.mutable_cancel()->set_pipeline(static_cast<std::uint32_t>(pipeline));
     for (PeerId worker = 1; worker < workers_.size(); ++worker) JIGSAW_RETURN_IF_ERROR(send(worker, message));
@@ -326,7 +479,7 @@ Status Controller::stop_drained_pipelines() {
   for (int pipeline = 0; pipeline < plan_.num_pipelines(); ++pipeline) {
     const bool busy = std::any_of(dispatched_.begin(), dispatched_.end(),
                                   [&](const auto& entry) { return entry.second.ref.pipeline == pipeline; });
-    if (plan_.done(pipeline) || busy || plan_.kind_started(pipeline, SubStageKind::kUpdate)) continue;
+    if (plan_.done(pipeline) || busy || is_committed(pipeline)) continue;
     const std::int64_t steps_done = plan_.step(pipeline) - 1;
     if (steps_done <= pipelines_[static_cast<std::size_t>(pipeline)].checkpointed_step) {
       plan_.stop(pipeline);
@@ -339,8 +492,8 @@ Status Controller::stop_drained_pipelines() {
     dispatch.set_step(steps_done);
     dispatch.set_share(1);
     JIGSAW_RETURN_IF_ERROR(send_dispatch(1, message,
-                                         {.ref = {.pipeline = pipeline, .node = 0},
-                                          .step = steps_done,
+                                         {.ref = {.pipeline = pipeline, .step = steps_done, .node = 0},
+                                          .busy_s = 0,
                                           .in_plan = false,
                                           .checkpoint = true,
                                           .folder = dispatch.checkpoint().folder()}));

@@ -20,6 +20,7 @@
 #include "core/wire/messages.pb.h"
 #include "scheduler/plan.h"
 #include "scheduler/policy.h"
+#include "scheduler/prediction/history.h"
 #include "scheduler/run_observer.h"
 #include "scheduler/run_summary.h"
 #include "scheduler/step_state.h"
@@ -35,7 +36,9 @@ struct StartPoint {
 struct ControllerOptions {
   std::string job_yaml, job_name;
   int num_workers = 1;
-  std::filesystem::path checkpoint_root;  // checkpoints go to <root>/<pipeline>/step-00000010
+  std::size_t memory_bytes_per_worker = 0;  // 0 = no bound
+  SlowdownTable slowdown;                   // as far as it was measured on this machine
+  std::filesystem::path checkpoint_root;    // checkpoints go to <root>/<pipeline>/step-00000010
   std::chrono::milliseconds worker_timeout{60000};
   std::chrono::milliseconds start_timeout{600000};  // loading models
   const std::atomic<bool>* stop = nullptr;          // becomes true when the run is to end with a checkpoint
@@ -54,18 +57,22 @@ class Controller {
  private:
   struct Worker {
     bool hello = false, ready = false;
+    int num_threads = 1;
     Clock::TimePoint last_heard;
     std::string waiting_for;
   };
   struct PipelineRun {
-    StepState step;                      // the running step
-    PipelineTotals totals;               // of the steps before it
+    std::map<std::int64_t, StepState> steps;  // of the window, those that have begun
+    PipelineTotals totals;                    // of the steps before them
+    History history;
+    Clock::TimePoint step_begin;         // end of the step before, or the run's begin
+    std::int64_t first_version = 0;      // optimizer updates made before this run's first step
     std::int64_t checkpointed_step = 0;  // newest step that a checkpoint holds
   };
   // A sub-stage that a worker was sent and has not finished.
   struct Dispatched {
-    NodeRef ref;
-    std::int64_t step = 0;
+    NodeRef ref;          // of a rollout, where it is in its chain
+    double busy_s = 0;    // that the worker has told of, up to there
     bool in_plan = true;  // false: the checkpoint written while stopping
     bool checkpoint = false;
     std::string folder;  // of the checkpoint
@@ -78,12 +85,22 @@ class Controller {
   Status handle(PeerId from, const wire::FromWorker& message);
   Status on_ready(const wire::Ready& ready, Worker& worker);
   Status on_trajectory(const wire::TrajectoryDone& done);
+  Status on_entered(const wire::RolloutEntered& entered);
   Status on_node_done(const wire::NodeDone& done);
   Status on_checkpoint_done(const Dispatched& dispatched, const wire::NodeDone& done);
-  void begin_step(int pipeline);
+  void finish_node(NodeRef ref, double busy_s);
+  StepState& step_state(int pipeline, std::int64_t step);
   Status finish_step(int pipeline);
   Status schedule();
+  void explain(const Decision& decision);
+  Status reshare(const ShareChange& change);
   Status dispatch(const DispatchChoice& choice);
+  void fill_work(NodeRef ref, wire::Dispatch& dispatch);
+  // Optimizer updates made before a step's first one, and before those whose weights its rollout uses.
+  std::int64_t version_before(int pipeline, std::int64_t step) const;
+  std::int64_t rollout_version(int pipeline, std::int64_t step) const;
+  // While stopping: whether the weights of the running step, or those of a rollout after it, are changing already.
+  bool is_committed(int pipeline) const;
   Status send_dispatch(PeerId worker, wire::ToWorker& message, const Dispatched& dispatched);
   wire::CheckpointWork checkpoint_work(int pipeline, std::int64_t step) const;
   Status begin_stopping();
@@ -103,6 +120,8 @@ class Controller {
   const Clock& clock_;
 
   Plan plan_;
+  Capacity capacity_;
+  std::map<NodeRef, std::string> waits_;  // ready nodes that the policy holds back, and why: as logged last
   std::vector<PipelineRun> pipelines_;
   std::vector<Worker> workers_;                     // [0] unused
   std::map<std::uint64_t, Dispatched> dispatched_;  // by the id that the worker was sent

@@ -31,13 +31,14 @@ Status MemoryLedger::admit(const std::vector<std::string>& names) const {
   for (std::size_t i = 0; i < pipelines_.size(); ++i) {
     const std::size_t largest = std::max(pipelines_[i].rollout, pipelines_[i].training);
     if (resident() + largest <= limit_) continue;
-    return Error(ErrorCode::kResourceExhausted,
-                 "pipeline '" + names[i] + "' can never run: weights, references and optimizers of all pipelines take " +
-                     gigabytes(resident()) + " of a worker's " + gigabytes(limit_) + ", and its " +
-                     (pipelines_[i].rollout > pipelines_[i].training ? "rollout (KV cache) " : "training ") + "needs " +
-                     gigabytes(largest) +
-                     " more; lower rollout.kv_mb or train.micro_batch_tokens, set train.recompute_activations, or raise "
-                     "memory_gb_per_worker");
+    return Error(
+        ErrorCode::kResourceExhausted,
+        "pipeline '" + names[i] + "' can never run: weights, references and optimizers of all pipelines take " +
+            gigabytes(resident()) + " of a worker's " + gigabytes(limit_) + ", and its " +
+            (pipelines_[i].rollout > pipelines_[i].training ? "rollout (KV cache) " : "training ") + "needs " +
+            gigabytes(largest) +
+            " more; lower rollout.kv_mb or train.micro_batch_tokens, set train.recompute_activations, or raise "
+            "memory_gb_per_worker");
   }
   return ok_status();
 }
@@ -48,10 +49,19 @@ std::size_t MemoryLedger::bytes_used(const Plan& plan, int worker) const {
   return bytes;
 }
 
-bool MemoryLedger::fits(const Plan& plan, NodeRef candidate) const {
+bool MemoryLedger::fits(const Plan& plan, const std::vector<NodeRef>& added, NodeRef candidate) const {
   if (limit_ == 0) return true;
   const Node& node = plan.node(candidate);
-  return bytes_used(plan, node.worker) + needed_by(candidate.pipeline, node.kind) <= limit_;
+  std::size_t bytes = bytes_used(plan, node.worker) + needed_by(candidate.pipeline, node.kind);
+  for (const NodeRef ref : added) bytes += needed_by(ref.pipeline, plan.node(ref).kind);
+  return bytes <= limit_;
+}
+
+bool MemoryLedger::can_train_together(const std::vector<int>& pipelines) const {
+  if (limit_ == 0) return true;
+  std::size_t bytes = resident();
+  for (const int pipeline : pipelines) bytes += pipelines_[static_cast<std::size_t>(pipeline)].training;
+  return bytes <= limit_;
 }
 
 }  // namespace jigsaw

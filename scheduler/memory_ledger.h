@@ -15,13 +15,16 @@ class MemoryLedger {
  public:
   MemoryLedger() = default;  // no bound
   // limit: bytes of one worker; 0 = no bound.
-  MemoryLedger(std::vector<MemoryNeeds> pipelines, std::size_t limit) : pipelines_(std::move(pipelines)), limit_(limit) {}
+  MemoryLedger(std::vector<MemoryNeeds> pipelines, std::size_t limit)
+      : pipelines_(std::move(pipelines)), limit_(limit) {}
 
   // kResourceExhausted, with the numbers, when a pipeline can never run: all that is resident and its largest
   // sub-stage together exceed the limit.
   Status admit(const std::vector<std::string>& names) const;
-  // Whether `candidate` fits beside what runs on its worker.
-  bool fits(const Plan& plan, NodeRef candidate) const;
+  // Whether `candidate` fits beside what runs on its worker, and `added`, which is about to start there.
+  bool fits(const Plan& plan, const std::vector<NodeRef>& added, NodeRef candidate) const;
+  // Whether all these pipelines may train on one worker at the same time.
+  bool can_train_together(const std::vector<int>& pipelines) const;
   // Of what runs on this worker.
   std::size_t bytes_used(const Plan& plan, int worker) const;
   std::size_t limit() const { return limit_; }

@@ -14,13 +14,14 @@ Plan::Plan(std::vector<PipelineSpec> specs, std::span<const std::int64_t> first_
       num_workers_(num_workers) {
   CHECK(first_steps.size() == specs_.size());
   for (int pipeline = 0; pipeline < num_pipelines(); ++pipeline) {
-    extend_window(pipeline, first_steps[static_cast<std::size_t>(pipeline)]);
+    extend_window(pipeline, first_steps[static_cast<std::size_t>(pipeline)], {});
   }
 }
 
 Plan::StepRun Plan::fresh_step(const Graph& graph) const {
   StepRun step;
   step.states.assign(graph.nodes().size(), NodeState::kWaiting);
+  step.ready_since.resize(graph.nodes().size());
   step.num_open = static_cast<int>(graph.nodes().size());
   for (const Barrier& barrier : graph.barriers()) {
     step.open_barriers.push_back(static_cast<int>(barrier.waits_for.size()));
@@ -33,7 +34,7 @@ Plan::StepRun Plan::fresh_step(const Graph& graph) const {
   return step;
 }
 
-void Plan::extend_window(int pipeline, std::int64_t first_step) {
+void Plan::extend_window(int pipeline, std::int64_t first_step, Clock::TimePoint now) {
   Run& of = run(pipeline);
   const PipelineSpec& its_spec = spec(pipeline);
   if (first_step > its_spec.steps) {
@@ -50,10 +51,10 @@ void Plan::extend_window(int pipeline, std::int64_t first_step) {
     const Graph& graph = of.window.graph(step);
     of.steps.push_back(fresh_step(graph));
     for (int node = 0; node < static_cast<int>(graph.nodes().size()); ++node) {
-      if (graph.node(node).barrier < 0 && !graph.node(node).continues) release({pipeline, step, node});
+      if (graph.node(node).barrier < 0 && !graph.node(node).continues) release({pipeline, step, node}, now);
     }
   }
-  try_gated(pipeline);
+  try_gated(pipeline, now);
 }
 
 const Plan::StepRun& Plan::step_run(NodeRef ref) const {
@@ -62,10 +63,13 @@ const Plan::StepRun& Plan::step_run(NodeRef ref) const {
   return of.steps[static_cast<std::size_t>(ref.step - of.window.first_step())];
 }
 
-void Plan::release(NodeRef ref) {
+Plan::StepRun& Plan::step_run(NodeRef ref) { return const_cast<StepRun&>(std::as_const(*this).step_run(ref)); }
+
+void Plan::release(NodeRef ref, Clock::TimePoint now) {
   StepRun& step = step_run(ref);
   if (cross_step_edges_open(ref)) {
     step.states[static_cast<std::size_t>(ref.node)] = NodeState::kReady;
+    step.ready_since[static_cast<std::size_t>(ref.node)] = now;
     ready_.insert(ref);
   } else {
     step.gated.push_back(ref.node);
@@ -88,14 +92,14 @@ bool Plan::cross_step_edges_open(NodeRef ref) const {
   return true;
 }
 
-void Plan::try_gated(int pipeline) {
+void Plan::try_gated(int pipeline, Clock::TimePoint now) {
   Run& of = run(pipeline);
   for (std::int64_t step = of.window.first_step(); step <= of.window.last_step(); ++step) {
     StepRun& step_state = of.steps[static_cast<std::size_t>(step - of.window.first_step())];
     if (step_state.gated.empty()) continue;
     std::vector<int> gated = std::move(step_state.gated);
     step_state.gated.clear();
-    for (const int node : gated) release({pipeline, step, node});
+    for (const int node : gated) release({pipeline, step, node}, now);
   }
 }
 
@@ -109,8 +113,7 @@ bool Plan::step_started(int pipeline, std::int64_t step) const {
 }
 
 bool Plan::kind_started(int pipeline, std::int64_t step, SubStageKind kind) const {
-  return window(pipeline).has(step) &&
-         step_run({pipeline, step, 0}).started_kinds[static_cast<std::size_t>(kind)] > 0;
+  return window(pipeline).has(step) && step_run({pipeline, step, 0}).started_kinds[static_cast<std::size_t>(kind)] > 0;
 }
 
 int Plan::num_open(int pipeline, std::int64_t step, SubStageKind kind) const {
@@ -129,21 +132,31 @@ std::string Plan::waiting_for(int pipeline) const {
   return names;
 }
 
-void Plan::begin_running(NodeRef ref, Clock::TimePoint now) {
+void Plan::begin_running(NodeRef ref, double share, Clock::TimePoint now) {
   StepRun& step = step_run(ref);
-  step.states[static_cast<std::size_t>(ref.node)] = NodeState::kRunning;
   const Node& its_node = node(ref);
+  const auto worker = static_cast<std::size_t>(its_node.worker);
+  step.states[static_cast<std::size_t>(ref.node)] = NodeState::kRunning;
   ++step.num_started;
   ++step.started_kinds[static_cast<std::size_t>(its_node.kind)];
   running_.insert(ref);
-  running_on_[static_cast<std::size_t>(its_node.worker)].push_back(ref);
-  progress_on_[static_cast<std::size_t>(its_node.worker)].push_back({.started = now, .since = now});
+  running_on_[worker].push_back(ref);
+  progress_on_[worker].push_back({.ref = ref, .started = now, .since = now, .share = share});
 }
 
-void Plan::start(NodeRef ref, Clock::TimePoint now) {
+double Plan::end_running(NodeRef ref) {
+  const auto worker = static_cast<std::size_t>(node(ref).worker);
+  const double its_share = share(ref);
+  running_.erase(ref);
+  std::erase(running_on_[worker], ref);
+  std::erase_if(progress_on_[worker], [&](const Progress& progress) { return progress.ref == ref; });
+  return its_share;
+}
+
+void Plan::start(NodeRef ref, double share, Clock::TimePoint now) {
   CHECK(state(ref) == NodeState::kReady);
   ready_.erase(ref);
-  begin_running(ref, now);
+  begin_running(ref, share, now);
 }
 
 void Plan::finish(NodeRef ref, Clock::TimePoint now) {
@@ -151,67 +164,65 @@ void Plan::finish(NodeRef ref, Clock::TimePoint now) {
   const Graph& graph = window(ref.pipeline).graph(ref.step);
   const Node& its_node = graph.node(ref.node);
   StepRun& step = step_run(ref);
+  const double its_share = end_running(ref);
   step.states[static_cast<std::size_t>(ref.node)] = NodeState::kDone;
-  running_.erase(ref);
-  auto& on_worker = running_on_[static_cast<std::size_t>(its_node.worker)];
-  auto& progress = progress_on_[static_cast<std::size_t>(its_node.worker)];
-  const auto place = std::find(on_worker.begin(), on_worker.end(), ref);
-  progress.erase(progress.begin() + (place - on_worker.begin()));
-  on_worker.erase(place);
   --step.num_open;
   --step.open_kinds[static_cast<std::size_t>(its_node.kind)];
-
-  const int next = ref.node + 1;
-  if (next < static_cast<int>(graph.nodes().size()) && graph.node(next).continues) {
-    begin_running({ref.pipeline, ref.step, next}, now);
+  if (graph.continues_after(ref.node)) {
+    begin_running({ref.pipeline, ref.step, ref.node + 1}, its_share, now);
     return;
   }
   if (is_rollout(its_node.kind)) step.rollout_done[static_cast<std::size_t>(its_node.worker)] = true;
-  for (std::size_t i = 0; i < graph.barriers().size(); ++i) {
-    const Barrier& barrier = graph.barriers()[i];
-    // Layers are numbered through, so that the nodes that a barrier waits for are an interval but for chains.
-    if (ref.node > barrier.waits_for.back() || ref.node < barrier.waits_for.front()) continue;
-    if (!std::binary_search(barrier.waits_for.begin(), barrier.waits_for.end(), ref.node)) continue;
-    if (--step.open_barriers[i] > 0) continue;
-    for (const int released : barrier.releases) release({ref.pipeline, ref.step, released});
-  }
-  const bool may_open_gate = step.open_kinds[static_cast<std::size_t>(its_node.kind)] == 0 || is_rollout(its_node.kind);
-  if (may_open_gate) try_gated(ref.pipeline);
+  open_barriers_after(ref, now);
+  const bool may_open_gate = is_rollout(its_node.kind) || step.open_kinds[static_cast<std::size_t>(its_node.kind)] == 0;
+  if (may_open_gate) try_gated(ref.pipeline, now);
 }
 
-void Plan::advance(int pipeline) {
+void Plan::open_barriers_after(NodeRef ref, Clock::TimePoint now) {
+  const Graph& graph = window(ref.pipeline).graph(ref.step);
+  StepRun& step = step_run(ref);
+  for (std::size_t i = 0; i < graph.barriers().size(); ++i) {
+    const std::vector<int>& waits_for = graph.barriers()[i].waits_for;  // ascending
+    if (!std::binary_search(waits_for.begin(), waits_for.end(), ref.node)) continue;
+    if (--step.open_barriers[i] > 0) continue;
+    for (const int released : graph.barriers()[i].releases) release({ref.pipeline, ref.step, released}, now);
+  }
+}
+
+void Plan::advance(int pipeline, Clock::TimePoint now) {
   CHECK(step_finished(pipeline));
   const std::int64_t next = step(pipeline) + 1;
   run(pipeline).steps.pop_front();
-  extend_window(pipeline, next);
+  extend_window(pipeline, next, now);
 }
 
 void Plan::stop(int pipeline) {
   Run& of = run(pipeline);
   if (!of.done) ++num_done_;
   of.done = true;
-  const auto drop = [&](std::set<NodeRef>& refs) {
-    refs.erase(refs.lower_bound({pipeline, 0, 0}), refs.lower_bound({pipeline + 1, 0, 0}));
-  };
-  drop(ready_);
-  drop(running_);
-  for (std::size_t worker = 1; worker < running_on_.size(); ++worker) {
-    for (std::size_t i = running_on_[worker].size(); i-- > 0;) {
-      if (running_on_[worker][i].pipeline != pipeline) continue;
-      running_on_[worker].erase(running_on_[worker].begin() + static_cast<std::ptrdiff_t>(i));
-      progress_on_[worker].erase(progress_on_[worker].begin() + static_cast<std::ptrdiff_t>(i));
-    }
+  ready_.erase(ready_.lower_bound({pipeline, 0, 0}), ready_.lower_bound({pipeline + 1, 0, 0}));
+  while (true) {
+    const auto ref = running_.lower_bound({pipeline, 0, 0});
+    if (ref == running_.end() || ref->pipeline != pipeline) break;
+    end_running(*ref);
   }
 }
 
 void Plan::set_forecast(int pipeline, Forecast forecast) { run(pipeline).forecast = std::move(forecast); }
 
-const Plan::Progress& Plan::progress_of(NodeRef ref) const {
-  const auto worker = static_cast<std::size_t>(node(ref).worker);
-  const auto place = std::find(running_on_[worker].begin(), running_on_[worker].end(), ref);
-  CHECK(place != running_on_[worker].end());
-  return progress_on_[worker][static_cast<std::size_t>(place - running_on_[worker].begin())];
+Clock::TimePoint Plan::ready_since(NodeRef ref) const {
+  return step_run(ref).ready_since[static_cast<std::size_t>(ref.node)];
 }
+
+const Plan::Progress& Plan::progress_of(NodeRef ref) const {
+  const std::vector<Progress>& on_worker = progress_on_[static_cast<std::size_t>(node(ref).worker)];
+  const auto progress =
+      std::find_if(on_worker.begin(), on_worker.end(), [&](const Progress& entry) { return entry.ref == ref; });
+  CHECK(progress != on_worker.end());
+  return *progress;
+}
+
+Plan::Progress& Plan::mutable_progress_of(NodeRef ref) { return const_cast<Progress&>(progress_of(ref)); }
 
 double Plan::work_done_s(NodeRef ref, Clock::TimePoint now) const {
   const Progress& progress = progress_of(ref);
@@ -219,7 +230,7 @@ double Plan::work_done_s(NodeRef ref, Clock::TimePoint now) const {
 }
 
 void Plan::set_rate(NodeRef ref, double rate, Clock::TimePoint now) {
-  auto& progress = const_cast<Progress&>(progress_of(ref));
+  Progress& progress = mutable_progress_of(ref);
   progress.work_s = work_done_s(ref, now);
   progress.since = now;
   progress.rate = rate;

@@ -60,37 +60,42 @@ class Plan {
   // What a pipeline with nothing ready waits for, e.g. "decode.tail@2, reward@3"; empty when something is ready.
   std::string waiting_for(int pipeline) const;
 
-  void start(NodeRef ref, Clock::TimePoint now);
+  void start(NodeRef ref, double share, Clock::TimePoint now);
   void finish(NodeRef ref, Clock::TimePoint now);
   // After step_finished: the window moves on by a step, or the pipeline is done.
-  void advance(int pipeline);
+  void advance(int pipeline, Clock::TimePoint now);
   // The pipeline takes no further part.
   void stop(int pipeline);
 
   // What the last steps say of the next ones; empty until there are any.
   const Forecast& forecast(int pipeline) const { return runs_[static_cast<std::size_t>(pipeline)].forecast; }
   void set_forecast(int pipeline, Forecast forecast);
-  // Of a running node: since when, and the seconds of work (alone, on the whole worker) that it has behind it.
+  Clock::TimePoint ready_since(NodeRef ref) const;  // of a ready node
+  // Of running nodes: weight against others on the worker, since when, and the seconds of work (alone, on the whole
+  // worker) that they have behind them.
+  double share(NodeRef ref) const { return progress_of(ref).share; }
   Clock::TimePoint started_at(NodeRef ref) const { return progress_of(ref).started; }
   double work_done_s(NodeRef ref, Clock::TimePoint now) const;
-  // Running nodes go on at `rate` of their speed alone.
+  // From now on a running node has this share, and goes on at `rate` of its speed alone.
+  void set_share(NodeRef ref, double share) { mutable_progress_of(ref).share = share; }
   void set_rate(NodeRef ref, double rate, Clock::TimePoint now);
 
  private:
   struct Progress {
+    NodeRef ref;
     Clock::TimePoint started, since;
     double work_s = 0;  // until `since`
     double rate = 1;    // from then on
+    double share = 1;
   };
   struct StepRun {
     std::vector<NodeState> states;
+    std::vector<Clock::TimePoint> ready_since;
     std::vector<int> open_barriers;  // nodes that each barrier still waits for
-    std::array<int, kNumSubStageKinds> open_kinds{};
+    std::array<int, kNumSubStageKinds> open_kinds{}, started_kinds{};
     std::vector<bool> rollout_done;  // by worker; true where there is none
     std::vector<int> gated;          // waiting for edges from other steps only
-    int num_open = 0;
-    int num_started = 0;
-    std::array<int, kNumSubStageKinds> started_kinds{};
+    int num_open = 0, num_started = 0;
   };
   struct Run {
     Window window;
@@ -100,21 +105,25 @@ class Plan {
   };
 
   Run& run(int pipeline) { return runs_[static_cast<std::size_t>(pipeline)]; }
+  const Run& run(int pipeline) const { return runs_[static_cast<std::size_t>(pipeline)]; }
   const StepRun& step_run(NodeRef ref) const;
-  StepRun& step_run(NodeRef ref) { return const_cast<StepRun&>(std::as_const(*this).step_run(ref)); }
+  StepRun& step_run(NodeRef ref);
   const Progress& progress_of(NodeRef ref) const;
+  Progress& mutable_progress_of(NodeRef ref);
   StepRun fresh_step(const Graph& graph) const;
-  void extend_window(int pipeline, std::int64_t first_step);
-  void release(NodeRef ref);  // its step's own edges are open
+  void extend_window(int pipeline, std::int64_t first_step, Clock::TimePoint now);
+  void release(NodeRef ref, Clock::TimePoint now);  // its step's own edges are open
   bool cross_step_edges_open(NodeRef ref) const;
-  void try_gated(int pipeline);
-  void begin_running(NodeRef ref, Clock::TimePoint now);
+  void try_gated(int pipeline, Clock::TimePoint now);
+  void open_barriers_after(NodeRef ref, Clock::TimePoint now);
+  void begin_running(NodeRef ref, double share, Clock::TimePoint now);
+  double end_running(NodeRef ref);  // returns its share
 
   std::vector<PipelineSpec> specs_;
   std::vector<Run> runs_;
   std::set<NodeRef> ready_, running_;
-  std::vector<std::vector<NodeRef>> running_on_;       // [0] unused
-  std::vector<std::vector<Progress>> progress_on_;     // beside running_on_
+  std::vector<std::vector<NodeRef>> running_on_;    // by worker, [0] unused
+  std::vector<std::vector<Progress>> progress_on_;  // beside running_on_
   int num_workers_;
   int num_done_ = 0;
 };

@@ -20,8 +20,8 @@ struct Capacity {
   int num_workers = 0;
   int corun_max = 2;  // sub-stages that compute on one worker at a time, for policies that run them together
   std::vector<double> splits = {0.25, 0.5, 0.75};  // shares that a sub-stage can have beside another
-  SlowdownTable slowdown;
-  MemoryLedger memory;
+  SlowdownTable slowdown{};
+  MemoryLedger memory{};
 };
 
 // Something that could have been done, and what it was expected to lead to.

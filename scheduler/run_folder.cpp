@@ -83,6 +83,7 @@ std::string metrics_line(const StepReport& report, const std::string& name) {
       {"alone_s", report.alone_s},
       {"tokens_per_s", report.step_s > 0 ? static_cast<double>(report.completion_tokens) / report.step_s : 0.0},
       {"weights_hash", report.weights_hash}};
+  if (report.prediction_error) json["prediction_error"] = *report.prediction_error;
   if (!report.reward_parts.empty()) json["reward_parts"] = report.reward_parts;
   if (!report.reward_error.empty()) json["reward_error"] = report.reward_error;
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,9 +27,10 @@ struct StepReport {
   double entropy = 0, kl = 0, clip_share = 0;  // means per completion token
   std::int64_t num_samples = 0, completion_tokens = 0, prompt_tokens = 0, truncated = 0, recomputed_tokens = 0;
   double step_s = 0, rollout_s = 0, logprob_s = 0, update_s = 0;
-  // Longest busy time of any worker in this pipeline's rollout, log-probs and updates, added up: about what the step
-  // would take with the workers to itself.
+  // Of rollout, log-probs and updates, the longest time that any worker computed or waited for rewards, added up: about
+  // what the step would take with the workers to itself.
   double alone_s = 0;
+  std::optional<double> prediction_error;  // |predicted - observed| / observed of the step's work
   std::string weights_hash;
   std::vector<wire::Trajectory> trajectories;  // in order of sample
 };

@@ -96,13 +96,12 @@ Status StepState::add_update(int update, const wire::UpdateStats& stats) {
   return ok_status();
 }
 
-void StepState::add_node(const Node& node, const wire::NodeDone& done, Clock::TimePoint now) {
-  if (node.kind == SubStageKind::kRollout) rollout_end_ = logprob_end_ = now;
+void StepState::add_node(const Node& node, double work_s, Clock::TimePoint now) {
+  if (is_rollout(node.kind)) rollout_end_ = logprob_end_ = now;
   if (node.kind == SubStageKind::kLogprob) logprob_end_ = now;
-  recomputed_tokens_ += done.recomputed_tokens();
   if (node.kind == SubStageKind::kCheckpoint) return;
-  double& longest = longest_busy_s_[{node.kind, node.update}];
-  longest = std::max(longest, done.busy_s());
+  const SubStageKind layer = is_rollout(node.kind) ? SubStageKind::kPrefill : node.kind;
+  work_s_[{layer, node.update}][node.worker] += work_s;
 }
 
 StepReport StepState::report(const PipelineSpec& spec, Clock::TimePoint now) {
@@ -151,7 +150,11 @@ StepReport StepState::report(const PipelineSpec& spec, Clock::TimePoint now) {
   report.rollout_s = seconds_between(begin_, rollout_end_);
   report.logprob_s = seconds_between(rollout_end_, logprob_end_);
   report.update_s = seconds_between(logprob_end_, now);
-  for (const auto& [kind, seconds] : longest_busy_s_) report.alone_s += seconds;
+  for (const auto& [layer, by_worker] : work_s_) {
+    double longest = 0;
+    for (const auto& [worker, seconds] : by_worker) longest = std::max(longest, seconds);
+    report.alone_s += longest;
+  }
   for (auto& slot : trajectories_) report.trajectories.push_back(std::move(*slot));
   return report;
 }

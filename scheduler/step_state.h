@@ -38,7 +38,9 @@ class StepState {
   Status add_reference(const wire::Trajectory& scored);
   // Of one worker's update node; kInternal when workers disagree about the new weights.
   Status add_update(int update, const wire::UpdateStats& stats);
-  void add_node(const Node& node, const wire::NodeDone& done, Clock::TimePoint now);
+  // A node has ended; work_s: what it would have taken alone (waits: what it took).
+  void add_node(const Node& node, double work_s, Clock::TimePoint now);
+  void add_recomputed_tokens(std::int64_t tokens) { recomputed_tokens_ += tokens; }
 
   int num_trajectories() const { return num_trajectories_; }
   const wire::Trajectory& trajectory(std::uint32_t sample) const { return *trajectories_[sample]; }
@@ -58,7 +60,8 @@ class StepState {
     bool seen = false;
   };
   std::vector<Update> updates_;
-  std::map<std::pair<SubStageKind, int>, double> longest_busy_s_;  // by kind and update, over workers
+  // Seconds by layer (its first kind, update) and worker; a rollout's chain adds up.
+  std::map<std::pair<SubStageKind, int>, std::map<int, double>> work_s_;
   std::int64_t recomputed_tokens_ = 0;
 };
 

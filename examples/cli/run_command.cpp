@@ -5,7 +5,7 @@
 
 #include "examples/cli/commands.h"
 #include "examples/cli/run_job.h"
-#include "graph/graph.h"
+#include "graph/window.h"
 #include "scheduler/policy.h"
 #include "workers/launch/mpi_session.h"
 #include "workers/pipeline_runtime.h"
@@ -51,7 +51,7 @@ int plan(const RunRequest& request) {
   std::size_t total = 0;
   for (const PipelineConfig& pipeline : job->config.pipelines) {
     const PipelineSpec spec = to_spec(pipeline);
-    std::printf("%s\n", Graph::build(spec, spec.steps, num_workers).to_text(pipeline.name).c_str());
+    std::printf("%s\n", Window::build(spec, 1, Window::length(spec), num_workers).to_text(pipeline.name).c_str());
   }
   std::printf("%s", fmt::format("{:<20} {:>10} {:>10} {:>10} {:>10} {:>12} {:>10}\n", "memory a worker, GB", "weights",
                                 "reference", "kv", "optimizer", "activations", "total")

@@ -149,17 +149,19 @@ fs::path out_folder(const RunRequest& request) {
 }
 
 PipelineSpec to_spec(const PipelineConfig& config) {
-  return {.name = config.name,
-          .steps = config.train.steps,
-          .prompts_per_step = config.rollout.prompts_per_step,
-          .group_size = config.rollout.group_size,
-          .updates_per_step = config.train.updates_per_step,
-          .grad_slots = config.train.grad_slots,
-          .needs_reference = config.needs_reference(),
-          .checkpoint_every = config.checkpoint.every,
-          .checkpoints_kept = config.checkpoint.keep,
-          .weight = config.weight,
-          .deadline = config.deadline};
+  PipelineSpec spec;
+  spec.name = config.name;
+  spec.steps = config.train.steps;
+  spec.prompts_per_step = config.rollout.prompts_per_step;
+  spec.group_size = config.rollout.group_size;
+  spec.updates_per_step = config.train.updates_per_step;
+  spec.grad_slots = config.train.grad_slots;
+  spec.needs_reference = config.needs_reference();
+  spec.checkpoint_every = config.checkpoint.every;
+  spec.checkpoints_kept = config.checkpoint.keep;
+  spec.weight = config.weight;
+  spec.deadline = config.deadline;
+  return spec;
 }
 
 int run_as_rank(const RunRequest& request) {

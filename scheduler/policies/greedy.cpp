@@ -1,11 +1,18 @@
 #include "scheduler/policies/greedy.h"
 
+#include "scheduler/policies/admission.h"
+
 namespace jigsaw {
 
-std::vector<DispatchChoice> GreedyPolicy::choose(const Plan& plan, const Capacity&, Clock::TimePoint) const {
-  std::vector<DispatchChoice> choices;
-  for (const NodeRef ref : plan.ready()) choices.push_back({ref, plan.spec(ref.pipeline).weight, "ready"});
-  return choices;
+Decision GreedyPolicy::choose(const Plan& plan, const Capacity& capacity, Clock::TimePoint) const {
+  Decision decision;
+  Admission admission(plan, capacity, capacity.corun_max);
+  for (const NodeRef ref : ready_in_order(plan)) {
+    if (!admission.can_start(ref)) continue;
+    admission.add(ref);
+    decision.start.push_back({.node = ref, .share = plan.spec(ref.pipeline).weight, .reason = "ready"});
+  }
+  return decision;
 }
 
 }  // namespace jigsaw

@@ -1,4 +1,5 @@
-// Starts whatever is ready; pipelines on one worker share it by their weights.
+// Starts whatever is ready and has room, by the pipelines' weights: the best next move, without a look at what comes
+// after it.
 #pragma once
 
 #include "scheduler/policy.h"
@@ -8,7 +9,7 @@ namespace jigsaw {
 class GreedyPolicy : public Policy {
  public:
   std::string_view name() const override { return "greedy"; }
-  std::vector<DispatchChoice> choose(const Plan& plan, const Capacity& capacity, Clock::TimePoint now) const override;
+  Decision choose(const Plan& plan, const Capacity& capacity, Clock::TimePoint now) const override;
 };
 
 }  // namespace jigsaw

@@ -1,23 +1,33 @@
 #include "scheduler/policies/serial.h"
 
+#include <limits>
+
+#include "scheduler/policies/admission.h"
+
 namespace jigsaw {
 
-std::vector<DispatchChoice> SerialPolicy::choose(const Plan& plan, const Capacity&, Clock::TimePoint) const {
-  // The pipeline in the middle of a step has the workers; between steps, whoever is furthest behind.
+Decision SerialPolicy::choose(const Plan& plan, const Capacity& capacity, Clock::TimePoint) const {
+  // Whoever is furthest behind has the workers; of those, the one in the middle of its step.
   int chosen = -1;
+  const auto before_chosen = [&](int pipeline) {
+    if (chosen < 0 || plan.step(pipeline) != plan.step(chosen))
+      return chosen < 0 || plan.step(pipeline) < plan.step(chosen);
+    return plan.step_started(pipeline, plan.step(pipeline)) && !plan.step_started(chosen, plan.step(chosen));
+  };
   for (int pipeline = 0; pipeline < plan.num_pipelines(); ++pipeline) {
-    if (plan.done(pipeline)) continue;
-    if (plan.step_started(pipeline)) {
-      chosen = pipeline;
-      break;
-    }
-    if (chosen < 0 || plan.step(pipeline) < plan.step(chosen)) chosen = pipeline;
+    if (!plan.done(pipeline) && before_chosen(pipeline)) chosen = pipeline;
   }
-  std::vector<DispatchChoice> choices;
+  if (!plan.running().empty()) chosen = plan.running().begin()->pipeline;
+  Decision decision;
+  Admission admission(plan, capacity, std::numeric_limits<int>::max());
   for (const NodeRef ref : plan.ready()) {
-    if (ref.pipeline == chosen) choices.push_back({ref, 1.0, "its turn"});
+    // With stale weights a step ends only after the rollouts that its update must wait for.
+    if (ref.pipeline != chosen || ref.step > plan.step(chosen) + plan.spec(chosen).staleness) continue;
+    if (!admission.can_start(ref)) continue;
+    admission.add(ref);
+    decision.start.push_back({.node = ref, .share = 1.0, .reason = "its turn"});
   }
-  return choices;
+  return decision;
 }
 
 }  // namespace jigsaw

@@ -5,17 +5,18 @@
 
 namespace jigsaw {
 
-// Seconds are of work: alone, on the whole worker. One forecast holds for all steps of a window, since their graphs
-// are alike but for the checkpoint, which comes last.
+// Seconds are of work: alone, on the whole worker; of waits: wall time. One forecast holds for all steps of a window,
+// since their graphs are alike but for the checkpoint, which comes last.
 struct Forecast {
-  std::vector<double> seconds;  // by node index; empty = nothing known yet
-  std::vector<double> stddev;   // by node index
-  bool reliable = false;        // enough steps seen, and the last ones went as predicted
+  std::vector<double> seconds;               // mean by node index; empty = nothing known yet
+  std::vector<std::vector<double>> samples;  // by node index: of the last steps, ascending
+  bool drifted = false;                      // the last steps did not go as predicted
 
   bool empty() const { return seconds.empty(); }
-  double seconds_of(int node) const {
-    return static_cast<std::size_t>(node) < seconds.size() ? seconds[static_cast<std::size_t>(node)] : 0;
-  }
+  double seconds_of(int node) const;
+  // What is left of a node that has done_s of work behind it: the mean over those of the last steps that took longer,
+  // which is what makes the last bin a distribution; beyond all of them, the spread between the last two.
+  double remaining_s(int node, double done_s) const;
 };
 
 }  // namespace jigsaw

@@ -146,7 +146,7 @@ TEST_F(ControllerTest, ASilentWorkerIsNamedWithinTheTimeout) {
   const auto summary = controller.run();
   ASSERT_FALSE(summary.ok());
   EXPECT_THAT(summary.error().message(), HasSubstr("worker 2 has been silent for 5 s"));
-  EXPECT_THAT(summary.error().message(), HasSubstr("pipeline 'a' waits for rollout@1, rollout@2"));
+  EXPECT_THAT(summary.error().message(), HasSubstr("pipeline 'a' waits for prefill@1, prefill@2"));
   EXPECT_THAT(summary.error().message(), HasSubstr("worker 1 waits for reward 'judge'"));
 }
 

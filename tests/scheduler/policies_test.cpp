@@ -1,41 +1,105 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "scheduler/policy.h"
 
 namespace jigsaw {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 
-PipelineSpec spec_of(double weight) {
+constexpr Clock::TimePoint kNow{};
+
+PipelineSpec spec_of(double weight = 1, int steps = 2) {
   PipelineSpec spec;
   spec.name = "p";
-  spec.steps = 2;
+  spec.steps = steps;
+  spec.prompts_per_step = 4;
   spec.weight = weight;
   return spec;
 }
 
+Plan plan_of(std::vector<PipelineSpec> specs, int num_workers) {
+  const std::vector<std::int64_t> first_steps(specs.size(), 1);
+  return Plan(std::move(specs), first_steps, num_workers);
+}
+
+std::vector<std::string> names(const Plan& plan, const Decision& decision) {
+  std::vector<std::string> names;
+  for (const DispatchChoice& choice : decision.start) {
+    names.push_back("p" + std::to_string(choice.node.pipeline) + " " + to_string(plan.node(choice.node)));
+  }
+  return names;
+}
+
+void start_all(Plan& plan, const Decision& decision) {
+  for (const DispatchChoice& choice : decision.start) plan.start(choice.node, choice.share, kNow);
+}
+
+void finish_all(Plan& plan) {
+  while (!plan.running().empty()) plan.finish(*plan.running().begin(), kNow);
+  for (int pipeline = 0; pipeline < plan.num_pipelines(); ++pipeline) {
+    if (plan.step_finished(pipeline)) plan.advance(pipeline, kNow);
+  }
+}
+
 TEST(PoliciesTest, GreedyStartsAllThatIsReadyByWeight) {
-  const Plan plan({spec_of(1), spec_of(3)}, std::vector<std::int64_t>{1, 1}, 1);
-  const auto choices = (*make_policy("greedy"))->choose(plan, {1}, {});
-  ASSERT_EQ(choices.size(), 2u);
-  EXPECT_EQ(choices[1].node, (NodeRef{1, 0}));
-  EXPECT_EQ(choices[1].share, 3);
+  const Plan plan = plan_of({spec_of(1), spec_of(3)}, 1);
+  const Decision decision = (*make_policy("greedy"))->choose(plan, {1}, kNow);
+  EXPECT_THAT(names(plan, decision), ElementsAre("p0 prefill@1", "p1 prefill@1"));
+  EXPECT_EQ(decision.start[1].share, 3);
+}
+
+TEST(PoliciesTest, GreedyKeepsToTheMemoryOfAWorker) {
+  PipelineSpec spec = spec_of();
+  spec.memory = {.resident = 10, .rollout = 50, .training = 60};
+  const Plan plan = plan_of({spec, spec}, 1);
+  Capacity capacity{.num_workers = 1};
+  capacity.memory = MemoryLedger({spec.memory, spec.memory}, 119);
+  EXPECT_THAT(names(plan, (*make_policy("greedy"))->choose(plan, capacity, kNow)), ElementsAre("p0 prefill@1"));
+  capacity.memory = MemoryLedger({spec.memory, spec.memory}, 120);
+  EXPECT_EQ((*make_policy("greedy"))->choose(plan, capacity, kNow).start.size(), 2u);
 }
 
 TEST(PoliciesTest, SerialLetsAStepEndBeforeAnotherPipelineBegins) {
-  Plan plan({spec_of(1), spec_of(1)}, std::vector<std::int64_t>{1, 1}, 1);
+  Plan plan = plan_of({spec_of(), spec_of()}, 1);
   const auto policy = *make_policy("serial");
   for (const int expected : {0, 0, 1, 1}) {  // rollout and update of each
-    const auto choices = policy->choose(plan, {1}, {});
-    ASSERT_EQ(choices.size(), 1u);
-    EXPECT_EQ(choices[0].node.pipeline, expected);
-    plan.start(choices[0].node);
-    EXPECT_TRUE(policy->choose(plan, {1}, {}).empty());
-    plan.finish(choices[0].node);
-    if (plan.step_finished(expected)) plan.advance(expected);
+    const Decision decision = policy->choose(plan, {1}, kNow);
+    ASSERT_EQ(decision.start.size(), 1u);
+    EXPECT_EQ(decision.start[0].node.pipeline, expected);
+    start_all(plan, decision);
+    EXPECT_THAT(policy->choose(plan, {1}, kNow).start, IsEmpty());
+    finish_all(plan);
   }
+}
+
+TEST(PoliciesTest, RoundRobinGivesAWorkerToOnePhaseAtATime) {
+  Plan plan = plan_of({spec_of(), spec_of()}, 2);
+  const auto policy = *make_policy("round_robin");
+  start_all(plan, policy->choose(plan, {2}, kNow));
+  EXPECT_EQ(plan.running().size(), 2u);
+  for (const NodeRef ref : plan.running()) EXPECT_EQ(ref.pipeline, 0);
+  EXPECT_THAT(policy->choose(plan, {2}, kNow).start, IsEmpty());
+  // Worker 1 is through with pipeline 0's rollout: pipeline 1 takes the turn there, while worker 2 goes on.
+  while (!plan.running_on(1).empty()) plan.finish(plan.running_on(1)[0], kNow);
+  EXPECT_THAT(names(plan, policy->choose(plan, {2}, kNow)), ElementsAre("p1 prefill@1"));
+}
+
+TEST(PoliciesTest, RolloutSharingLeavesTrainingTheWorker) {
+  Plan plan = plan_of({spec_of(), spec_of()}, 1);
+  const auto policy = *make_policy("rollout_sharing");
+  start_all(plan, policy->choose(plan, {1}, kNow));
+  EXPECT_EQ(plan.running().size(), 2u);
+  while (!plan.running().empty() && plan.running().begin()->pipeline == 0) plan.finish(*plan.running().begin(), kNow);
+  // Pipeline 0's update has to wait for the rollout that shares its worker.
+  EXPECT_THAT(policy->choose(plan, {1}, kNow).start, IsEmpty());
+  while (!plan.running().empty()) plan.finish(*plan.running().begin(), kNow);
+  EXPECT_THAT(names(plan, policy->choose(plan, {1}, kNow)), ElementsAre("p0 update#0@1"));
 }
 
 TEST(PoliciesTest, AnUnknownNameListsTheKnownOnes) {
@@ -44,6 +108,89 @@ TEST(PoliciesTest, AnUnknownNameListsTheKnownOnes) {
   EXPECT_THAT(policy.error().message(), HasSubstr("did you mean 'greedy'?"));
   EXPECT_THAT(policy.error().message(), HasSubstr("serial"));
 }
+
+TEST(MemoryLedgerTest, RefusesWhatCanNeverRunWithTheNumbers) {
+  const std::size_t gb = std::size_t{1} << 30;
+  const MemoryLedger ledger({{.resident = gb, .rollout = gb, .training = 5 * gb}, {.resident = gb}}, 6 * gb);
+  const Status status = ledger.admit({"small", "other"});
+  ASSERT_FALSE(status.ok());
+  EXPECT_THAT(status.error().message(), HasSubstr("'small' can never run"));
+  EXPECT_THAT(status.error().message(), HasSubstr("2.00 GB of a worker's 6.00 GB"));
+  EXPECT_THAT(status.error().message(), HasSubstr("training needs 5.00 GB"));
+  EXPECT_TRUE(MemoryLedger({{.resident = gb, .rollout = gb, .training = 5 * gb}}, 6 * gb).admit({"small"}).ok());
+}
+
+// Every policy takes every job to its end, whatever the order in which sub-stages end: updates end together only, as
+// those that wait for each other do. A policy that lets two pipelines' updates block each other stops here.
+class EveryPolicyTest : public testing::TestWithParam<std::string> {};
+
+TEST_P(EveryPolicyTest, EndsEveryJobWithinItsBounds) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 60; ++round) {
+    const auto draw = [&](int from, int to) {
+      return from + static_cast<int>(random() % static_cast<unsigned>(to - from + 1));
+    };
+    std::vector<PipelineSpec> specs;
+    std::vector<MemoryNeeds> needs;
+    for (int pipeline = draw(1, 4); pipeline > 0; --pipeline) {
+      PipelineSpec spec = spec_of(1, draw(1, 3));
+      spec.prompts_per_step = draw(1, 5);
+      spec.updates_per_step = draw(1, spec.prompts_per_step);
+      spec.needs_reference = draw(0, 1) == 1;
+      spec.staleness = draw(0, 2);
+      spec.turns = draw(1, 2);
+      spec.checkpoint_every = draw(0, 2);
+      spec.memory = {.resident = 1,
+                     .rollout = static_cast<std::size_t>(draw(1, 9)),
+                     .training = static_cast<std::size_t>(draw(1, 9))};
+      needs.push_back(spec.memory);
+      specs.push_back(spec);
+    }
+    Capacity capacity{.num_workers = draw(1, 3), .corun_max = draw(1, 3)};
+    capacity.memory =
+        MemoryLedger(needs, static_cast<std::size_t>(needs.size()) + static_cast<std::size_t>(draw(9, 20)));
+    Plan plan = plan_of(specs, capacity.num_workers);
+    const auto policy = *make_policy(GetParam());
+    std::set<NodeRef> computed;  // updates that wait for the others of their layer
+    Clock::TimePoint now = kNow;
+    while (!plan.all_done()) {
+      now += std::chrono::seconds(1);
+      for (const DispatchChoice& choice : policy->choose(plan, capacity, now).start) {
+        plan.start(choice.node, choice.share, now);
+      }
+      for (int worker = 1; worker <= capacity.num_workers; ++worker) {
+        ASSERT_LE(capacity.memory.bytes_used(plan, worker), capacity.memory.limit());
+      }
+      std::vector<NodeRef> can_end;
+      for (const NodeRef ref : plan.running()) {
+        if (!computed.contains(ref)) can_end.push_back(ref);
+      }
+      ASSERT_FALSE(can_end.empty()) << "round " << round << ": " << plan.waiting_for(0) << " blocks";
+      const NodeRef ref = can_end[static_cast<std::size_t>(draw(0, static_cast<int>(can_end.size()) - 1))];
+      if (plan.node(ref).kind != SubStageKind::kUpdate) {
+        plan.finish(ref, now);
+      } else {
+        computed.insert(ref);
+        std::vector<NodeRef> layer;
+        for (const NodeRef other : plan.running()) {
+          if (other.pipeline == ref.pipeline && plan.node(other).update == plan.node(ref).update &&
+              plan.node(other).kind == SubStageKind::kUpdate && computed.contains(other))
+            layer.push_back(other);
+        }
+        if (static_cast<int>(layer.size()) == capacity.num_workers) {
+          for (const NodeRef other : layer) {
+            computed.erase(other);
+            plan.finish(other, now);
+          }
+        }
+      }
+      if (plan.step_finished(ref.pipeline)) plan.advance(ref.pipeline, now);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, EveryPolicyTest, testing::ValuesIn(policy_names()),
+                         [](const auto& info) { return info.param; });
 
 }  // namespace
 }  // namespace jigsaw

@@ -1,0 +1,67 @@
+#include "scheduler/prediction/history.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+namespace jigsaw {
+
+void History::observe(std::int64_t step, int node, double work_s) {
+  Seconds& seconds = open_[step];
+  const auto place = static_cast<std::size_t>(node);
+  if (seconds.size() <= place) seconds.resize(place + 1, 0);
+  seconds[place] = work_s;
+}
+
+void History::finish_step(std::int64_t step) {
+  const auto found = open_.find(step);
+  if (found == open_.end()) return;
+  judge(found->second);
+  if (steps_finished_ == 1) last_.clear();
+  last_.push_back(std::move(found->second));
+  if (last_.size() > kStepsKept) last_.pop_front();
+  open_.erase(found);
+  ++steps_finished_;
+}
+
+void History::judge(const Seconds& observed) {
+  const Forecast predicted = forecast();
+  if (predicted.empty()) return;
+  double sum_predicted = 0, sum_observed = 0;
+  // A checkpoint, the last node, is not in every step.
+  for (std::size_t node = 0; node < std::min(observed.size(), predicted.seconds.size()); ++node) {
+    sum_predicted += predicted.seconds[node];
+    sum_observed += observed[node];
+  }
+  if (sum_observed <= 0 || sum_predicted <= 0) return;
+  last_error_ = std::abs(sum_predicted - sum_observed) / sum_observed;
+  // The first step is no measure for the second.
+  if (steps_finished_ < 2) return;
+  const double ratio = sum_observed / sum_predicted;
+  const bool off = ratio > kDriftFactor || ratio < 1 / kDriftFactor;
+  steps_off_ = off ? steps_off_ + 1 : 0;
+  steps_right_ = off ? 0 : steps_right_ + 1;
+  if (steps_off_ >= kDriftSteps) drifted_ = true;
+  if (steps_right_ >= kDriftSteps) drifted_ = false;
+}
+
+Forecast History::forecast() const {
+  Forecast forecast;
+  if (last_.empty()) return forecast;
+  std::size_t num_nodes = 0;
+  for (const Seconds& step : last_) num_nodes = std::max(num_nodes, step.size());
+  forecast.samples.resize(num_nodes);
+  for (std::size_t node = 0; node < num_nodes; ++node) {
+    std::vector<double>& samples = forecast.samples[node];
+    for (const Seconds& step : last_) {
+      if (node < step.size()) samples.push_back(step[node]);
+    }
+    std::sort(samples.begin(), samples.end());
+    const auto count = static_cast<double>(samples.size());
+    forecast.seconds.push_back(std::accumulate(samples.begin(), samples.end(), 0.0) / count);
+  }
+  forecast.drifted = drifted_;
+  return forecast;
+}
+
+}  // namespace jigsaw

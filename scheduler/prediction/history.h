@@ -1,0 +1,47 @@
+// What the last steps of a pipeline took, node by node, and what that says of the next ones (JigsawRL, arXiv
+// 2604.23838: the course of a rollout is much the same from one step to the next).
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "scheduler/prediction/forecast.h"
+
+namespace jigsaw {
+
+class History {
+ public:
+  static constexpr int kStepsKept = 4;
+  // The sum over a step's nodes is off by more than this factor ...
+  static constexpr double kDriftFactor = 2.0;
+  // ... in so many steps in a row: drift. It is over when as many have gone as predicted.
+  static constexpr int kDriftSteps = 2;
+
+  // Seconds of work of a node (alone, on the whole worker; waits: wall time). Nodes of neighbouring steps may come
+  // interleaved.
+  void observe(std::int64_t step, int node, double work_s);
+  // All nodes of the step have been observed. The first step seen is forgotten as soon as there is a second: it
+  // includes warm-up.
+  void finish_step(std::int64_t step);
+
+  Forecast forecast() const;  // empty before the first step has ended
+  bool drifted() const { return drifted_; }
+  // |predicted - observed| / observed of the last finished step's sum over nodes; empty before there was a prediction.
+  std::optional<double> last_error() const { return last_error_; }
+
+ private:
+  using Seconds = std::vector<double>;  // by node
+  void judge(const Seconds& observed);
+
+  std::map<std::int64_t, Seconds> open_;  // by step
+  std::deque<Seconds> last_;
+  std::int64_t steps_finished_ = 0;
+  std::optional<double> last_error_;
+  int steps_off_ = 0, steps_right_ = 0;
+  bool drifted_ = false;
+};
+
+}  // namespace jigsaw

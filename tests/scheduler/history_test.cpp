@@ -1,0 +1,72 @@
+#include "scheduler/prediction/history.h"
+
+#include <gtest/gtest.h>
+
+namespace jigsaw {
+namespace {
+
+void add_step(History& history, std::int64_t step, std::vector<double> seconds) {
+  for (std::size_t node = 0; node < seconds.size(); ++node) {
+    history.observe(step, static_cast<int>(node), seconds[node]);
+  }
+  history.finish_step(step);
+}
+
+TEST(HistoryTest, ForecastIsTheMeanOfTheLastFourStepsWithoutTheFirst) {
+  History history;
+  EXPECT_TRUE(history.forecast().empty());
+  add_step(history, 1, {100, 100});
+  EXPECT_EQ(history.forecast().seconds_of(0), 100);
+  for (int step = 2; step <= 7; ++step) add_step(history, step, {static_cast<double>(step), 1});
+  EXPECT_DOUBLE_EQ(history.forecast().seconds_of(0), (4 + 5 + 6 + 7) / 4.0);
+  EXPECT_DOUBLE_EQ(history.forecast().seconds_of(1), 1);
+  EXPECT_EQ(history.forecast().seconds_of(9), 0);
+}
+
+TEST(HistoryTest, WhatIsLeftIsTheMeanOfThoseThatTookLonger) {
+  History history;
+  add_step(history, 1, {0});
+  for (const double seconds : {2.0, 4.0, 10.0}) add_step(history, 2, {seconds});
+  const Forecast forecast = history.forecast();
+  EXPECT_DOUBLE_EQ(forecast.remaining_s(0, 0), 16.0 / 3);
+  EXPECT_DOUBLE_EQ(forecast.remaining_s(0, 3), (4 + 10) / 2.0 - 3);
+  EXPECT_DOUBLE_EQ(forecast.remaining_s(0, 5), 5);
+  EXPECT_DOUBLE_EQ(forecast.remaining_s(0, 50), 6);  // longer than ever: the spread at the end
+}
+
+TEST(HistoryTest, ErrorIsRelativeToWhatWasObserved) {
+  History history;
+  add_step(history, 1, {9});
+  EXPECT_FALSE(history.last_error());
+  add_step(history, 2, {4});
+  add_step(history, 3, {5});
+  ASSERT_TRUE(history.last_error());
+  EXPECT_DOUBLE_EQ(*history.last_error(), 0.2);
+}
+
+TEST(HistoryTest, DriftNeedsTwoStepsAndEndsAfterTwo) {
+  History history;
+  for (int step = 1; step <= 6; ++step) add_step(history, step, {1});
+  add_step(history, 7, {100});
+  EXPECT_FALSE(history.drifted());
+  add_step(history, 8, {100});
+  EXPECT_TRUE(history.drifted());
+  EXPECT_TRUE(history.forecast().drifted);
+  int until_over = 0;
+  for (int step = 9; history.drifted() && step < 30; ++step, ++until_over) add_step(history, step, {100});
+  EXPECT_FALSE(history.drifted());
+  EXPECT_GE(until_over, 2);
+}
+
+TEST(HistoryTest, StepsMayOverlap) {
+  History history;
+  history.observe(2, 0, 7);
+  history.observe(1, 0, 5);
+  history.finish_step(1);
+  EXPECT_EQ(history.forecast().seconds_of(0), 5);
+  history.finish_step(2);
+  EXPECT_EQ(history.forecast().seconds_of(0), 7);
+}
+
+}  // namespace
+}  // namespace jigsaw
