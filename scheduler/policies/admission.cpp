@@ -20,8 +20,8 @@ bool update_under_way(const Plan& plan, int pipeline) {
 }  // namespace
 
 Admission::Admission(const Plan& plan, const Capacity& capacity, int corun_max)
-    : plan_(plan),
-      capacity_(capacity),
+    : plan_(&plan),
+      capacity_(&capacity),
       corun_max_(corun_max),
       computing_(static_cast<std::size_t>(plan.num_workers()) + 1, 0),
       added_(static_cast<std::size_t>(plan.num_workers()) + 1),
@@ -40,7 +40,7 @@ Admission::Admission(const Plan& plan, const Capacity& capacity, int corun_max)
 }
 
 bool Admission::waits_as_gang(NodeRef ref) const {
-  return plan_.node(ref).kind == SubStageKind::kUpdate && is_gang_member(ref.pipeline);
+  return plan_->node(ref).kind == SubStageKind::kUpdate && is_gang_member(ref.pipeline);
 }
 
 bool Admission::is_gang_member(int pipeline) const {
@@ -51,19 +51,19 @@ bool Admission::gang_has_room(int pipeline) const {
   if (static_cast<int>(gangs_.size()) >= corun_max_) return false;
   std::vector<int> all = gangs_;
   all.push_back(pipeline);
-  return capacity_.memory.can_train_together(all);
+  return capacity_->memory.can_train_together(all);
 }
 
 bool Admission::can_start(NodeRef ref) const {
-  const Node& node = plan_.node(ref);
+  const Node& node = plan_->node(ref);
   const auto worker = static_cast<std::size_t>(node.worker);
-  if (computing_[worker] >= corun_max_ || !capacity_.memory.fits(plan_, added_[worker], ref)) return false;
+  if (computing_[worker] >= corun_max_ || !capacity_->memory.fits(*plan_, added_[worker], ref)) return false;
   if (waits_as_gang(ref)) return true;
   return !kept_for_gang_[worker] && (node.kind != SubStageKind::kUpdate || gang_has_room(ref.pipeline));
 }
 
 void Admission::add(NodeRef ref) {
-  const Node& node = plan_.node(ref);
+  const Node& node = plan_->node(ref);
   ++computing_[static_cast<std::size_t>(node.worker)];
   added_[static_cast<std::size_t>(node.worker)].push_back(ref);
   if (node.kind == SubStageKind::kUpdate && !is_gang_member(ref.pipeline)) {

@@ -27,8 +27,8 @@ class Admission {
   bool waits_as_gang(NodeRef ref) const;
   bool gang_has_room(int pipeline) const;
 
-  const Plan& plan_;
-  const Capacity& capacity_;
+  const Plan* plan_;  // both outlive this; pointers, so that it can be assigned
+  const Capacity* capacity_;
   int corun_max_;
   std::vector<int> computing_;               // by worker, [0] unused
   std::vector<std::vector<NodeRef>> added_;  // by worker

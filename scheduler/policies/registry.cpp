@@ -3,6 +3,7 @@
 
 #include "core/nearest_name.h"
 #include "scheduler/policies/greedy.h"
+#include "scheduler/policies/lookahead.h"
 #include "scheduler/policies/rollout_sharing.h"
 #include "scheduler/policies/round_robin.h"
 #include "scheduler/policies/serial.h"
@@ -13,6 +14,7 @@ namespace {
 const std::map<std::string, std::function<std::unique_ptr<Policy>()>>& table() {
   static const std::map<std::string, std::function<std::unique_ptr<Policy>()>> policies = {
       {"greedy", [] { return std::make_unique<GreedyPolicy>(); }},
+      {"lookahead", [] { return std::make_unique<LookaheadPolicy>(); }},
       {"rollout_sharing", [] { return std::make_unique<RolloutSharingPolicy>(); }},
       {"round_robin", [] { return std::make_unique<RoundRobinPolicy>(); }},
       {"serial", [] { return std::make_unique<SerialPolicy>(); }},

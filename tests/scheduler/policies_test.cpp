@@ -120,6 +120,17 @@ TEST(MemoryLedgerTest, RefusesWhatCanNeverRunWithTheNumbers) {
   EXPECT_TRUE(MemoryLedger({{.resident = gb, .rollout = gb, .training = 5 * gb}}, 6 * gb).admit({"small"}).ok());
 }
 
+// Of more nodes than any graph here has.
+Forecast any_forecast(std::mt19937& random) {
+  Forecast forecast;
+  for (int node = 0; node < 200; ++node) {
+    forecast.seconds.push_back(static_cast<double>(random() % 5));
+    forecast.samples.push_back({forecast.seconds.back()});
+  }
+  forecast.drifted = random() % 4 == 0;
+  return forecast;
+}
+
 // Every policy takes every job to its end, whatever the order in which sub-stages end: updates end together only, as
 // those that wait for each other do. A policy that lets two pipelines' updates block each other stops here.
 class EveryPolicyTest : public testing::TestWithParam<std::string> {};
@@ -184,7 +195,10 @@ TEST_P(EveryPolicyTest, EndsEveryJobWithinItsBounds) {
           }
         }
       }
-      if (plan.step_finished(ref.pipeline)) plan.advance(ref.pipeline, now);
+      if (plan.step_finished(ref.pipeline)) {
+        plan.advance(ref.pipeline, now);
+        plan.set_forecast(ref.pipeline, any_forecast(random));
+      }
     }
   }
 }

@@ -1,0 +1,308 @@
+#include "scheduler/policies/lookahead.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "scheduler/policies/admission.h"
+#include "scheduler/policies/outlook.h"
+
+namespace jigsaw {
+namespace {
+
+constexpr int kBeamWidth = 2;
+// Ready nodes that are looked at one by one; of more, those that are alike on several workers go together.
+constexpr std::size_t kSingleNodesMax = 6;
+// Groups that are looked at; the rest starts where there is room.
+constexpr std::size_t kGroupsMax = 6;
+// A change of shares has to promise so much more.
+constexpr double kReshareGain = 1.02;
+constexpr double kPenalty = 2.0;
+
+// Ready nodes that get the same move.
+using Group = std::vector<NodeRef>;
+
+double total_weight_on(const Plan& plan, int worker) {
+  double sum = 0;
+  for (const NodeRef ref : plan.running_on(worker)) sum += is_wait(plan.node(ref).kind) ? 0 : plan.share(ref);
+  return sum;
+}
+
+std::string name_of(const Plan& plan, NodeRef ref) {
+  return plan.spec(ref.pipeline).name + " " + to_string(plan.node(ref));
+}
+
+std::string runs_on(const Plan& plan, int worker) {
+  std::string names;
+  for (const NodeRef ref : plan.running_on(worker)) names += (names.empty() ? "" : ", ") + name_of(plan, ref);
+  return names;
+}
+
+class Search {
+ public:
+  Search(const Plan& plan, const Capacity& capacity, Clock::TimePoint now)
+      : plan_(plan), capacity_(capacity), now_(now), outlook_(plan, capacity, now) {
+    for (int pipeline = 0; pipeline < plan.num_pipelines(); ++pipeline) {
+      alone_s_.push_back(plan.done(pipeline) ? 0 : outlook_.alone_s(pipeline));
+    }
+  }
+
+  Decision decide() {
+    Decision decision;
+    place_ready_nodes(decision);
+    if (decision.start.empty() && decision.wait.empty()) change_shares(decision);
+    return decision;
+  }
+
+ private:
+  struct Partial {
+    std::vector<Move> moves;
+    Admission admission;
+    double score = 0, end_s = 0;
+    std::vector<std::pair<NodeRef, std::string>> reasons;  // beside the groups' first nodes
+  };
+
+  double score(const Prospect& prospect) const {
+    if (prospect.is_stuck) return -1e9;
+    double sum = 0;
+    for (int pipeline = 0; pipeline < plan_.num_pipelines(); ++pipeline) {
+      const auto place = static_cast<std::size_t>(pipeline);
+      const double finish_s = prospect.finish_s[place], alone_s = alone_s_[place];
+      if (finish_s <= 0 || alone_s <= 0) continue;
+      const PipelineSpec& spec = plan_.spec(pipeline);
+      double gain = alone_s / finish_s;
+      if (spec.latency_cap > 0) gain -= kPenalty * std::max(0.0, finish_s / alone_s / spec.latency_cap - 1);
+      if (spec.deadline.count() > 0) {
+        const auto steps = static_cast<double>(plan_.window(pipeline).last_step() - plan_.step(pipeline) + 1);
+        const double deadline_s = steps * std::chrono::duration<double>(spec.deadline).count();
+        gain -= kPenalty * std::max(0.0, finish_s / deadline_s - 1);
+      }
+      sum += spec.weight * gain;
+    }
+    return sum;
+  }
+
+  // The better of both ways to go on after the first moves.
+  void rate(Partial& partial) const {
+    partial.score = -1e9;
+    for (const BasePolicy base : {BasePolicy::kGreedy, BasePolicy::kExclusive}) {
+      const Prospect prospect = outlook_.after(partial.moves, base);
+      if (const double its_score = score(prospect); its_score > partial.score + 1e-12) {
+        partial.score = its_score;
+        partial.end_s = prospect.end_s;
+      }
+    }
+  }
+
+  std::vector<Group> groups() const {
+    const std::vector<NodeRef> ready = ready_in_order(plan_);
+    std::vector<Group> groups;
+    if (ready.size() <= kSingleNodesMax) {
+      for (const NodeRef ref : ready) groups.push_back({ref});
+      return groups;
+    }
+    std::map<std::string, std::size_t> place_of;
+    for (const NodeRef ref : ready) {
+      const Node& node = plan_.node(ref);
+      std::string key = fmt::format("{} {} {}", ref.pipeline, ref.step, static_cast<int>(node.kind));
+      for (const NodeRef other : plan_.running_on(node.worker)) {
+        key += fmt::format(" {}:{}", other.pipeline, static_cast<int>(plan_.node(other).kind));
+      }
+      const auto [entry, is_new] = place_of.try_emplace(key, groups.size());
+      if (is_new) groups.emplace_back();
+      groups[entry->second].push_back(ref);
+    }
+    return groups;
+  }
+
+  // Whether drift keeps this node from running beside what is on its worker.
+  bool must_be_alone(NodeRef ref) const {
+    if (plan_.forecast(ref.pipeline).drifted) return true;
+    for (const NodeRef other : plan_.running_on(plan_.node(ref).worker)) {
+      if (plan_.forecast(other.pipeline).drifted) return true;
+    }
+    return false;
+  }
+
+  bool is_starving(NodeRef ref) const {
+    const double waited_s = std::chrono::duration<double>(now_ - plan_.ready_since(ref)).count();
+    return waited_s > alone_s_[static_cast<std::size_t>(ref.pipeline)];
+  }
+
+  static bool is_open_gang(const Plan& plan, NodeRef ref) {
+    return plan.node(ref).kind == SubStageKind::kUpdate &&
+           plan.kind_started(ref.pipeline, ref.step, SubStageKind::kUpdate);
+  }
+
+  struct Choice {
+    std::optional<double> split;  // share of the worker beside what runs there; empty: hold
+    std::string action;
+  };
+
+  std::vector<Choice> choices_for(const Partial& partial, NodeRef ref) const {
+    const int worker = plan_.node(ref).worker;
+    std::vector<Choice> choices;
+    const bool can_start = partial.admission.can_start(ref);
+    const int beside = partial.admission.num_computing(worker);
+    if (can_start && beside == 0) {
+      choices.push_back({1.0, "start with the worker to itself"});
+    } else if (can_start && (is_open_gang(plan_, ref) || !must_be_alone(ref))) {
+      std::vector<double> splits = capacity_.splits;
+      std::stable_sort(splits.begin(), splits.end(),
+                       [](double a, double b) { return std::abs(a - 0.5) < std::abs(b - 0.5); });
+      for (const double split : splits) {
+        const std::string others = runs_on(plan_, worker);
+        choices.push_back(
+            {split, fmt::format("start beside {} at {:.2f}", others.empty() ? "another" : others, split)});
+      }
+    }
+    const bool may_hold = !is_open_gang(plan_, ref) && !is_starving(ref);
+    if (choices.empty() || may_hold) choices.push_back({std::nullopt, "hold until something ends on its worker"});
+    return choices;
+  }
+
+  Partial with(const Partial& partial, const Group& group, const Choice& choice) const {
+    Partial next = partial;
+    for (const NodeRef ref : group) {
+      if (choice.split && next.admission.can_start(ref)) {
+        double others = total_weight_on(plan_, plan_.node(ref).worker);
+        for (const Move& move : next.moves) {
+          if (move.weight && plan_.node(move.node).worker == plan_.node(ref).worker) others += *move.weight;
+        }
+        const double weight = others > 0 ? others * *choice.split / (1 - std::min(*choice.split, 0.99)) : 1.0;
+        next.admission.add(ref);
+        next.moves.push_back({ref, weight});
+      } else {
+        next.moves.push_back({ref, std::nullopt});
+      }
+    }
+    rate(next);
+    return next;
+  }
+
+  void place_ready_nodes(Decision& decision) {
+    if (plan_.ready().empty()) return;
+    std::vector<Partial> beam;
+    beam.push_back({.moves = {}, .admission = Admission(plan_, capacity_, capacity_.corun_max), .reasons = {}});
+    const std::vector<Group> all = groups();
+    std::map<NodeRef, std::vector<Option>> options_of;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const NodeRef first = all[i].front();
+      std::vector<Partial> next;
+      std::vector<Option>& options = options_of[first];
+      for (const Partial& partial : beam) {
+        std::vector<Choice> choices = choices_for(partial, first);
+        if (i >= kGroupsMax) choices.resize(1);
+        for (const Choice& choice : choices) {
+          Partial candidate = with(partial, all[i], choice);
+          if (&partial == &beam.front()) options.push_back({choice.action, candidate.end_s, candidate.score});
+          candidate.reasons.emplace_back(first, choice.action);
+          next.push_back(std::move(candidate));
+        }
+      }
+      std::stable_sort(next.begin(), next.end(), [](const Partial& a, const Partial& b) { return a.score > b.score; });
+      if (next.size() > kBeamWidth) next.erase(next.begin() + kBeamWidth, next.end());
+      beam = std::move(next);
+    }
+    take(beam.front(), options_of, decision);
+  }
+
+  void take(const Partial& best, std::map<NodeRef, std::vector<Option>>& options_of, Decision& decision) const {
+    std::map<NodeRef, std::string> reason_of(best.reasons.begin(), best.reasons.end());
+    std::string reason;
+    Admission admission = best.admission;
+    for (const Move& move : best.moves) {
+      const int worker = plan_.node(move.node).worker;
+      if (const auto found = reason_of.find(move.node); found != reason_of.end()) reason = found->second;
+      std::vector<Option> options = std::move(options_of[move.node]);
+      if (move.weight) {
+        decision.start.push_back({.node = move.node,
+                                  .share = *move.weight,
+                                  .reason = reason + fmt::format(": best of {} by the look-ahead", options.size()),
+                                  .options = std::move(options)});
+      } else if (plan_.running_on(worker).empty() && admission.num_computing(worker) == 0 &&
+                 admission.can_start(move.node)) {
+        // It went along with a group whose other workers are busy.
+        admission.add(move.node);
+        decision.start.push_back({.node = move.node, .share = 1.0, .reason = "its worker has nothing else to do"});
+      } else {
+        const std::string others = runs_on(plan_, worker);
+        decision.wait.push_back({.node = move.node,
+                                 .reason = "waits for " + (others.empty() ? "others on its worker" : others),
+                                 .options = std::move(options)});
+      }
+    }
+  }
+
+  // Splits of pairs that run already; alike pairs on several workers change together.
+  void change_shares(Decision& decision) const {
+    std::map<std::string, std::vector<int>> workers_of;
+    for (int worker = 1; worker <= plan_.num_workers(); ++worker) {
+      std::string key;
+      int computing = 0;
+      for (const NodeRef ref : plan_.running_on(worker)) {
+        computing += is_wait(plan_.node(ref).kind) ? 0 : 1;
+        key += fmt::format(" {}:{}", ref.pipeline, static_cast<int>(plan_.node(ref).kind));
+      }
+      if (computing == 2 && plan_.running_on(worker).size() == 2) workers_of[key].push_back(worker);
+    }
+    if (workers_of.empty() || workers_of.size() > kGroupsMax) return;
+    double best_score = score(outlook_.after({}, BasePolicy::kGreedy));
+    for (const auto& [key, workers] : workers_of) {
+      const double score_before = best_score;
+      std::vector<ShareChange> best;
+      for (const double split : capacity_.splits) {
+        std::vector<std::pair<NodeRef, double>> weights;
+        std::vector<ShareChange> changes;
+        for (const int worker : workers) {
+          const auto& pair = plan_.running_on(worker);
+          for (int side = 0; side < 2; ++side) {
+            const double share = side == 0 ? split : 1 - split;
+            weights.emplace_back(pair[static_cast<std::size_t>(side)], share);
+            changes.push_back({.node = pair[static_cast<std::size_t>(side)],
+                               .share = share,
+                               .reason = fmt::format("{:.2f} to {:.2f} ends the window sooner", split, 1 - split)});
+          }
+        }
+        const double its_score = score(outlook_.after({}, BasePolicy::kGreedy, weights));
+        if (its_score > std::max(score_before * kReshareGain, best_score)) {
+          best_score = its_score;
+          best = std::move(changes);
+        }
+      }
+      decision.reshare.insert(decision.reshare.end(), best.begin(), best.end());
+    }
+  }
+
+  const Plan& plan_;
+  const Capacity& capacity_;
+  const Clock::TimePoint now_;
+  const Outlook outlook_;
+  std::vector<double> alone_s_;  // by pipeline
+};
+
+// Before anything is known of a pipeline.
+Decision start_all(const Plan& plan, const Capacity& capacity) {
+  Decision decision;
+  Admission admission(plan, capacity, capacity.corun_max);
+  for (const NodeRef ref : ready_in_order(plan)) {
+    if (!admission.can_start(ref)) continue;
+    admission.add(ref);
+    decision.start.push_back(
+        {.node = ref, .share = plan.spec(ref.pipeline).weight, .reason = "no step has ended yet to predict from"});
+  }
+  return decision;
+}
+
+}  // namespace
+
+Decision LookaheadPolicy::choose(const Plan& plan, const Capacity& capacity, Clock::TimePoint now) const {
+  if (plan.ready().empty() && plan.running().empty()) return {};
+  for (int pipeline = 0; pipeline < plan.num_pipelines(); ++pipeline) {
+    if (!plan.done(pipeline) && plan.forecast(pipeline).empty()) return start_all(plan, capacity);
+  }
+  return Search(plan, capacity, now).decide();
+}
+
+}  // namespace jigsaw

@@ -1,0 +1,80 @@
+// What would come of it: the windows of all pipelines, simulated on predicted durations from the plan's state on. The
+// look-ahead policy scores its options with it.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "scheduler/policy.h"
+
+namespace jigsaw {
+
+// A first move with a ready node.
+struct Move {
+  NodeRef node;
+  // Weight against what runs on the worker, or empty: held until something ends there.
+  std::optional<double> weight;
+};
+
+// How nodes start after the first moves.
+enum class BasePolicy {
+  kGreedy,     // as soon as there is room
+  kExclusive,  // as soon as nothing else computes on the worker
+};
+
+struct Prospect {
+  bool is_stuck = false;         // the moves leave a worker with ready nodes and nothing that runs
+  std::vector<double> finish_s;  // by pipeline, from now: end of its window; 0 for those that are done
+  double end_s = 0;              // of the last one
+};
+
+class Outlook {
+ public:
+  // All pipelines that are not done have a forecast. Of more workers than kWorkersMax, evenly spaced ones stand for
+  // all.
+  static constexpr int kWorkersMax = 8;
+  Outlook(const Plan& plan, const Capacity& capacity, Clock::TimePoint now);
+
+  // Ready nodes without a move start by the base policy. `weights` changes those of running nodes.
+  Prospect after(const std::vector<Move>& moves, BasePolicy base,
+                 const std::vector<std::pair<NodeRef, double>>& weights = {}) const;
+  // Seconds until the end of this pipeline's window if all others stood still.
+  double alone_s(int pipeline) const;
+  bool stands_for_itself(int worker) const { return place_of_worker_[static_cast<std::size_t>(worker)] >= 0; }
+
+ private:
+  enum class State : char { kWaiting, kReady, kHeld, kRunning, kDone };
+  struct SimNode {
+    int pipeline = 0, worker = 0;  // worker: place among the simulated ones
+    SubStageKind kind = SubStageKind::kPrefill;
+    int update = 0;
+    std::int64_t step = 0;
+    int next = -1;            // that continues it
+    std::vector<int> ends{};  // joints that wait for it
+  };
+  // Opens when so many nodes are done.
+  struct Joint {
+    int open = 0;
+    std::vector<int> releases;
+  };
+  struct Sim;
+
+  void add_pipeline(int pipeline, Clock::TimePoint now);
+  void add_joint(const std::vector<int>& waits_for, const std::vector<int>& releases);
+  int id_of(NodeRef ref) const;
+  Prospect run(Sim& sim, BasePolicy base) const;
+
+  const Plan& plan_;
+  const Capacity& capacity_;
+  std::vector<int> place_of_worker_;  // -1: not simulated
+  int num_places_ = 0;
+  std::vector<SimNode> nodes_;
+  std::vector<Joint> joints_;
+  std::vector<int> waits_;                          // by node: joints that are still closed before it
+  std::vector<double> left_s_;                      // by node: work
+  std::vector<double> weights_;                     // by node
+  std::vector<State> states_;                       // by node
+  std::vector<std::vector<std::vector<int>>> ids_;  // by pipeline, step of the window, node; -1: not simulated
+};
+
+}  // namespace jigsaw
