@@ -216,6 +216,28 @@ void YamlSection::read(const std::string& key, std::vector<std::string>& values)
   }
 }
 
+void YamlSection::read(const std::string& key, std::vector<double>& values, double min, double max) {
+  state_->asked.insert(key);
+  const YAML::Node node = state_->child(key);
+  if (!node.IsDefined()) return;
+  if (!node.IsSequence()) {
+    state_->error(node, key, "expected a list of numbers");
+    return;
+  }
+  std::vector<double> read_values;
+  for (std::size_t i = 0; i < node.size(); ++i) {
+    const std::string item = key + "[" + std::to_string(i) + "]";
+    double value = 0;
+    if (!node[i].IsScalar() || !YAML::convert<double>::decode(node[i], value) || !std::isfinite(value))
+      state_->error(node[i], item, "expected a finite number");
+    else if (value < min || value > max)
+      state_->error(node[i], item, range_message(value, min, max));
+    else
+      read_values.push_back(value);
+  }
+  if (read_values.size() == node.size()) values = std::move(read_values);
+}
+
 std::map<std::string, std::string> YamlSection::read_rest() {
   std::map<std::string, std::string> rest;
   if (!state_->node.IsDefined() || !state_->node.IsMap()) return rest;

@@ -37,6 +37,8 @@ class YamlSection {
   void read(const std::string& key, double& value, double min = -std::numeric_limits<double>::max(),
             double max = std::numeric_limits<double>::max());
   void read(const std::string& key, std::vector<std::string>& values);
+  void read(const std::string& key, std::vector<double>& values, double min = -std::numeric_limits<double>::max(),
+            double max = std::numeric_limits<double>::max());
   // All keys not read so far, as text: for options that their owner checks.
   std::map<std::string, std::string> read_rest();
   // One of `names`.

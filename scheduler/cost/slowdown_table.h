@@ -2,10 +2,8 @@
 // slowdown table).
 #pragma once
 
-#include <array>
 #include <map>
 #include <span>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -14,7 +12,7 @@
 namespace jigsaw {
 
 // A factor is time beside the other / time alone on the whole worker, so at least about 1. A share is the part of the
-// worker that the first of a pair has against the second, in (0, 1); the second has the rest.
+// worker that the first of a pair has against the second, in (0, 1); the second has the rest. A plain value.
 class SlowdownTable {
  public:
   struct Factors {
@@ -22,12 +20,15 @@ class SlowdownTable {
     bool operator==(const Factors&) const = default;
   };
 
-  // Pairs that were not set: time slices of one core, 1 / share and 1 / (1 - share). Sub-stages that wait for others
-  // (tool, reward) neither slow down nor are slowed.
+  // Between the known shares of a pair speeds (1 / factor) are interpolated linearly; towards the ends they go to those
+  // of whoever has nothing (0) and whoever has everything (1). So pairs that were not set take time slices of one core,
+  // 1 / share and 1 / (1 - share). Sub-stages that wait for others (tool, reward) neither slow down nor are slowed.
   Factors factors(SubStageKind first, SubStageKind second, double share) const;
-  // Replaces what is known of this pair at this share; the mirrored pair follows.
+  // Replaces what is known of this pair at this share; the mirrored pair follows. Two of one kind at equal shares are
+  // told apart by nothing: both get the mean.
   void set(SubStageKind first, SubStageKind second, double share, Factors factors);
-  // An observation moves the entry at the nearest known share towards it, by an exponential moving average.
+  // Moves the entry at the nearest known share a fifth of the way: by the ratio of what was observed to what was
+  // expected at the observed share. Of a pair with no entry yet, one is made at this share.
   void observe(SubStageKind first, SubStageKind second, double share, Factors observed);
 
   // 1 / factor of each of several sub-stages that run together with these weights: of any number the slowdowns by each
@@ -38,6 +39,7 @@ class SlowdownTable {
     SubStageKind first, second;
     double share;
     Factors factors;
+    bool operator==(const Row&) const = default;
   };
   std::vector<Row> rows() const;  // as set, first <= second; ascending
 

@@ -78,6 +78,20 @@ TEST(YamlSectionTest, SetReachesListItemsByNameAndNumber) {
   EXPECT_EQ(steps, 8);
 }
 
+TEST(YamlSectionTest, AListOfNumbersIsReadWholeOrNotAtAll) {
+  YamlSection yaml = parse("good: [1, 2.5, 1e-3]\nbad: [1, two, -3]\nsingle: 4\n");
+  std::vector<double> good, bad = {7}, single = {8};
+  yaml.read("good", good);
+  yaml.read("bad", bad, 0, 10);
+  yaml.read("single", single);
+  EXPECT_THAT(good, ElementsAre(1, 2.5, 1e-3));
+  EXPECT_THAT(bad, ElementsAre(7));
+  EXPECT_THAT(single, ElementsAre(8));
+  EXPECT_THAT(yaml.errors(), HasSubstr("job.yaml:2: bad[1]: expected a finite number"));
+  EXPECT_THAT(yaml.errors(), HasSubstr("job.yaml:2: bad[2]: -3 is below 0"));
+  EXPECT_THAT(yaml.errors(), HasSubstr("job.yaml:3: single: expected a list of numbers"));
+}
+
 TEST(YamlSectionTest, WithoutLeavesKeysOut) {
   const YamlSection yaml = parse("workers: 2\npipelines:\n- {name: a, weight: 1}\n- {name: b, weight: 2}\n");
   const std::string text = yaml.without({"workers", "pipelines.*.weight"});
