@@ -54,6 +54,8 @@ int run(int argc, char** argv) {
   int exit_code = kDone;
   add_run(app, exit_code);
   add_plan(app, exit_code);
+  add_simulate(app, exit_code);
+  add_compare(app, exit_code);
   add_logprobs(app, exit_code);
   add_tokenize(app, exit_code);
   add_generate(app, exit_code);

@@ -128,7 +128,7 @@ void print_summary(const RunSummary& summary, const std::string& out_folder) {
   text += fmt::format("\n  {} tokens, {}; workers busy {:.0f} % of the time; {} decisions, {:.0f} us at the median\n",
                       summary.tokens, rate(summary.tokens_per_s), summary.worker_busy_share * 100, summary.decisions,
                       summary.decision_us_p50);
-  text += fmt::format("  models, metrics and trajectories: {}\n", out_folder);
+  if (!out_folder.empty()) text += fmt::format("  models, metrics and trajectories: {}\n", out_folder);
   if (summary.interrupted) text += "  go on with the same command and --resume\n";
   write(text);
 }

@@ -19,6 +19,33 @@ constexpr std::size_t kGroupsMax = 6;
 // A change of shares has to promise so much more.
 constexpr double kReshareGain = 1.02;
 constexpr double kPenalty = 2.0;
+constexpr double kSpeedsWeight = 0.1;
+
+// What is left of a pipeline's job, in seconds alone, and how fast it goes beside the others (1 = alone).
+struct Rest {
+  double work_s, speed;
+};
+
+// Work done a second until the last pipeline ends, if all keep their speeds; who ends leaves its speed to the others,
+// as far as none is faster than alone.
+double throughput_of_job(std::vector<Rest> rests) {
+  double work_s = 0, speeds = 0, now_s = 0;
+  for (const Rest& rest : rests) {
+    work_s += rest.work_s;
+    speeds += rest.speed;
+  }
+  double left = speeds;
+  std::sort(rests.begin(), rests.end(),
+            [](const Rest& a, const Rest& b) { return a.work_s / a.speed < b.work_s / b.speed; });
+  for (std::size_t i = 0; i < rests.size(); ++i) {
+    const auto speed_of = [&](const Rest& rest) { return std::min(1.0, rest.speed * speeds / left); };
+    const double step_s = std::max(0.0, rests[i].work_s / speed_of(rests[i]));
+    for (std::size_t j = i; j < rests.size(); ++j) rests[j].work_s -= step_s * speed_of(rests[j]);
+    now_s += step_s;
+    left = std::max(1e-9, left - rests[i].speed);
+  }
+  return now_s > 0 ? work_s / now_s : 0;
+}
 
 // Ready nodes that get the same move.
 using Group = std::vector<NodeRef>;
@@ -50,8 +77,8 @@ class Search {
 
   Decision decide() {
     Decision decision;
-    place_ready_nodes(decision);
-    if (decision.start.empty() && decision.wait.empty()) change_shares(decision);
+    const std::vector<Move> moves = place_ready_nodes(decision);
+    change_shares(moves, decision);
     return decision;
   }
 
@@ -63,24 +90,40 @@ class Search {
     std::vector<std::pair<NodeRef, std::string>> reasons;  // beside the groups' first nodes
   };
 
+  // Until the first window ends, for what comes after has fewer pipelines than there are. Of two, the other one runs
+  // alone from then on, so that what it still takes is what it would take alone; of more, progress goes by work.
+  double speed_of(const Prospect& prospect, int pipeline) const {
+    const auto place = static_cast<std::size_t>(pipeline);
+    const auto others =
+        std::count_if(prospect.finish_s.begin(), prospect.finish_s.end(), [](double s) { return s > 0; });
+    const double done_s = others <= 2 ? alone_s_[place] - (prospect.finish_s[place] - prospect.first_end_s)
+                                      : alone_s_[place] * prospect.progress[place];
+    return std::max(done_s / prospect.first_end_s, 1e-6);
+  }
+
   double score(const Prospect& prospect) const {
     if (prospect.is_stuck) return -1e9;
-    double sum = 0;
+    double penalties = 0, speeds = 0, weights = 0;
+    std::vector<Rest> rests;
     for (int pipeline = 0; pipeline < plan_.num_pipelines(); ++pipeline) {
       const auto place = static_cast<std::size_t>(pipeline);
       const double finish_s = prospect.finish_s[place], alone_s = alone_s_[place];
       if (finish_s <= 0 || alone_s <= 0) continue;
       const PipelineSpec& spec = plan_.spec(pipeline);
-      double gain = alone_s / finish_s;
-      if (spec.latency_cap > 0) gain -= kPenalty * std::max(0.0, finish_s / alone_s / spec.latency_cap - 1);
+      const auto window_steps = static_cast<double>(plan_.window(pipeline).last_step() - plan_.step(pipeline) + 1);
+      const auto steps_left = static_cast<double>(spec.steps - plan_.step(pipeline) + 1);
+      const double speed = speed_of(prospect, pipeline);
+      rests.push_back({.work_s = alone_s * steps_left / window_steps, .speed = speed});
+      speeds += spec.weight * speed;
+      weights += spec.weight;
+      if (spec.latency_cap > 0) penalties += std::max(0.0, 1 / (speed * spec.latency_cap) - 1);
       if (spec.deadline.count() > 0) {
-        const auto steps = static_cast<double>(plan_.window(pipeline).last_step() - plan_.step(pipeline) + 1);
-        const double deadline_s = steps * std::chrono::duration<double>(spec.deadline).count();
-        gain -= kPenalty * std::max(0.0, finish_s / deadline_s - 1);
+        const double deadline_s = window_steps * std::chrono::duration<double>(spec.deadline).count();
+        penalties += std::max(0.0, finish_s / deadline_s - 1);
       }
-      sum += spec.weight * gain;
     }
-    return sum;
+    if (rests.empty()) return 0;
+    return throughput_of_job(std::move(rests)) + kSpeedsWeight * speeds / weights - kPenalty * penalties;
   }
 
   // The better of both ways to go on after the first moves.
@@ -181,8 +224,9 @@ class Search {
     return next;
   }
 
-  void place_ready_nodes(Decision& decision) {
-    if (plan_.ready().empty()) return;
+  // Returns the moves taken.
+  std::vector<Move> place_ready_nodes(Decision& decision) {
+    if (plan_.ready().empty()) return {};
     std::vector<Partial> beam;
     beam.push_back({.moves = {}, .admission = Admission(plan_, capacity_, capacity_.corun_max), .reasons = {}});
     const std::vector<Group> all = groups();
@@ -206,6 +250,7 @@ class Search {
       beam = std::move(next);
     }
     take(beam.front(), options_of, decision);
+    return beam.front().moves;
   }
 
   void take(const Partial& best, std::map<NodeRef, std::vector<Option>>& options_of, Decision& decision) const {
@@ -235,10 +280,14 @@ class Search {
     }
   }
 
-  // Splits of pairs that run already; alike pairs on several workers change together.
-  void change_shares(Decision& decision) const {
+  // Splits of pairs that run already, where nothing joins them; alike pairs on several workers change together.
+  void change_shares(const std::vector<Move>& moves, Decision& decision) const {
     std::map<std::string, std::vector<int>> workers_of;
     for (int worker = 1; worker <= plan_.num_workers(); ++worker) {
+      const bool is_joined = std::any_of(moves.begin(), moves.end(), [&](const Move& move) {
+        return move.weight && plan_.node(move.node).worker == worker;
+      });
+      if (is_joined) continue;
       std::string key;
       int computing = 0;
       for (const NodeRef ref : plan_.running_on(worker)) {
@@ -248,7 +297,7 @@ class Search {
       if (computing == 2 && plan_.running_on(worker).size() == 2) workers_of[key].push_back(worker);
     }
     if (workers_of.empty() || workers_of.size() > kGroupsMax) return;
-    double best_score = score(outlook_.after({}, BasePolicy::kGreedy));
+    double best_score = score(outlook_.after(moves, BasePolicy::kGreedy));
     for (const auto& [key, workers] : workers_of) {
       const double score_before = best_score;
       std::vector<ShareChange> best;
@@ -265,7 +314,7 @@ class Search {
                                .reason = fmt::format("{:.2f} to {:.2f} ends the window sooner", split, 1 - split)});
           }
         }
-        const double its_score = score(outlook_.after({}, BasePolicy::kGreedy, weights));
+        const double its_score = score(outlook_.after(moves, BasePolicy::kGreedy, weights));
         if (its_score > std::max(score_before * kReshareGain, best_score)) {
           best_score = its_score;
           best = std::move(changes);

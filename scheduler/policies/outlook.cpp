@@ -17,6 +17,7 @@ struct Outlook::Sim {
   std::vector<int> ready;                    // ascending
   std::vector<int> nodes_left;               // by pipeline
   std::vector<int> open_updates;             // by pipeline: of a layer that has begun
+  std::vector<double> work_s, work_done_s;   // by pipeline
 };
 
 Outlook::Outlook(const Plan& plan, const Capacity& capacity, Clock::TimePoint now) : plan_(plan), capacity_(capacity) {
@@ -162,6 +163,8 @@ Prospect Outlook::run(Sim& sim, BasePolicy base) const {
   sim.rates.assign(static_cast<std::size_t>(num_places_), {});
   sim.nodes_left.assign(num_pipelines, 0);
   sim.open_updates.assign(num_pipelines, 0);
+  sim.work_s.assign(num_pipelines, 0);
+  sim.work_done_s.assign(num_pipelines, 0);
   std::vector<int> computing(static_cast<std::size_t>(num_places_), 0);
   std::vector<bool> stale(static_cast<std::size_t>(num_places_), true);  // rates to be computed anew
   int num_left = 0, num_gangs = 0;
@@ -182,6 +185,7 @@ Prospect Outlook::run(Sim& sim, BasePolicy base) const {
     if (state == State::kDone) continue;
     ++num_left;
     ++sim.nodes_left[static_cast<std::size_t>(nodes_[id].pipeline)];
+    sim.work_s[static_cast<std::size_t>(nodes_[id].pipeline)] += sim.left_s[id];
     if (state == State::kRunning) begin(static_cast<int>(id));
     if (state == State::kReady || state == State::kHeld) sim.ready.push_back(static_cast<int>(id));
   }
@@ -194,13 +198,26 @@ Prospect Outlook::run(Sim& sim, BasePolicy base) const {
     return node.kind != SubStageKind::kUpdate || sim.open_updates[static_cast<std::size_t>(node.pipeline)] > 0 ||
            num_gangs < bound;
   };
+  // Who joins others gets as much as they have on average.
+  const auto mean_weight_on = [&](int place) {
+    double sum = 0;
+    int count = 0;
+    for (const int id : sim.running_on[static_cast<std::size_t>(place)]) {
+      if (is_wait(node_of(id).kind)) continue;
+      sum += sim.weights[static_cast<std::size_t>(id)];
+      ++count;
+    }
+    return count > 0 ? sum / count : 1.0;
+  };
   std::vector<SubStageKind> kinds;
   std::vector<double> weights;
   double now = 0;
+  bool first_has_ended = false;
   while (num_left > 0) {
     std::size_t kept = 0;
     for (const int id : sim.ready) {
       if (can_begin(id)) {
+        sim.weights[static_cast<std::size_t>(id)] = mean_weight_on(node_of(id).worker);
         begin(id);
       } else {
         sim.ready[kept++] = id;
@@ -243,6 +260,7 @@ Prospect Outlook::run(Sim& sim, BasePolicy base) const {
         const int id = running[i];
         double& left = sim.left_s[static_cast<std::size_t>(id)];
         left -= step_s * sim.rates[place][i];
+        sim.work_done_s[static_cast<std::size_t>(node_of(id).pipeline)] += step_s * sim.rates[place][i];
         if (left > 1e-9) {
           running[still] = id;
           sim.rates[place][still++] = sim.rates[place][i];
@@ -257,6 +275,7 @@ Prospect Outlook::run(Sim& sim, BasePolicy base) const {
           --num_gangs;
         if (--sim.nodes_left[static_cast<std::size_t>(node.pipeline)] == 0) {
           prospect.finish_s[static_cast<std::size_t>(node.pipeline)] = now;
+          first_has_ended = true;
         }
         if (node.next >= 0) {
           sim.weights[static_cast<std::size_t>(node.next)] = sim.weights[static_cast<std::size_t>(id)];
@@ -281,6 +300,12 @@ Prospect Outlook::run(Sim& sim, BasePolicy base) const {
         if (node_of(id).worker == static_cast<int>(place) && sim.states[static_cast<std::size_t>(id)] == State::kHeld) {
           sim.states[static_cast<std::size_t>(id)] = State::kReady;
         }
+      }
+    }
+    if (first_has_ended && prospect.progress.empty()) {
+      prospect.first_end_s = now;
+      for (std::size_t pipeline = 0; pipeline < num_pipelines; ++pipeline) {
+        prospect.progress.push_back(sim.work_done_s[pipeline] / std::max(sim.work_s[pipeline], 1e-9));
       }
     }
     sim.ready.insert(sim.ready.end(), released.begin(), released.end());

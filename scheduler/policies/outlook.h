@@ -25,6 +25,8 @@ enum class BasePolicy {
 struct Prospect {
   bool is_stuck = false;         // the moves leave a worker with ready nodes and nothing that runs
   std::vector<double> finish_s;  // by pipeline, from now: end of its window; 0 for those that are done
+  double first_end_s = 0;        // of the first window to end; until then all pipelines are there
+  std::vector<double> progress;  // by pipeline: part of the window's work that is done by then
   double end_s = 0;              // of the last one
 };
 

@@ -62,9 +62,7 @@ class Simulation {
   struct Event {
     double at_s;
     int worker;
-    bool operator>(const Event& other) const {
-      return at_s != other.at_s ? at_s > other.at_s : worker > other.worker;
-    }
+    bool operator>(const Event& other) const { return at_s != other.at_s ? at_s > other.at_s : worker > other.worker; }
   };
 
   static std::vector<PipelineSpec> specs_of(const std::vector<SimulatedPipeline>& pipelines) {
@@ -128,7 +126,8 @@ class Simulation {
   void activate(NodeRef ref) {
     const Node& node = plan_.node(ref);
     const double seconds = pipelines_[static_cast<std::size_t>(ref.pipeline)].durations->seconds(ref.step, node);
-    workers_[static_cast<std::size_t>(node.worker)].active.push_back({.ref = ref, .left_s = seconds, .begin_s = now_s_});
+    workers_[static_cast<std::size_t>(node.worker)].active.push_back(
+        {.ref = ref, .left_s = seconds, .begin_s = now_s_});
     true_s_[ref] = seconds;
   }
 
@@ -238,9 +237,9 @@ class Simulation {
     for (const NodeRef ref : plan_.ready()) {
       waiting += (waiting.empty() ? "" : ", ") + plan_.spec(ref.pipeline).name + " " + to_string(plan_.node(ref));
     }
-    return Error(ErrorCode::kInternal, "policy '" + std::string(policy_.name()) +
-                                           "' starts nothing though nothing runs; ready: " +
-                                           (waiting.empty() ? "nothing" : waiting));
+    return Error(ErrorCode::kInternal,
+                 "policy '" + std::string(policy_.name()) +
+                     "' starts nothing though nothing runs; ready: " + (waiting.empty() ? "nothing" : waiting));
   }
 
   RunSummary summarize() const {

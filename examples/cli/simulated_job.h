@@ -1,0 +1,34 @@
+// A job for the simulator: pipelines that name a workload of a profile, or a real job whose pipelines were measured by
+// `jigsaw profile` under their own names.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "core/result.h"
+#include "scheduler/cost/profile.h"
+#include "scheduler/simulator/simulator.h"
+
+namespace jigsaw::cli {
+
+struct SimulationRequest {
+  std::string job_file;
+  int workers = -1;     // -1: what the job says
+  std::string policy;   // empty: what the job says
+  std::string profile;  // empty: what the job says
+  std::vector<std::string> settings{};
+};
+
+struct SimulatedJob {
+  int num_workers = 1;
+  std::string policy;
+  Profile profile;
+  std::vector<SimulatedPipeline> pipelines;
+
+  Capacity capacity() const;
+};
+
+Result<SimulatedJob> read_simulated_job(const SimulationRequest& request);
+
+}  // namespace jigsaw::cli
