@@ -11,15 +11,35 @@
 namespace jigsaw {
 namespace {
 
-constexpr int kBeamWidth = 2;
+constexpr int kBeamWidth = 6;
 // Ready nodes that are looked at one by one; of more, those that are alike on several workers go together.
 constexpr std::size_t kSingleNodesMax = 6;
 // Groups that are looked at; the rest starts where there is room.
 constexpr std::size_t kGroupsMax = 6;
+// What is held idles now for a gain that is only predicted; it has to promise so much more.
+constexpr double kHoldCost = 0.06;
 // A change of shares has to promise so much more.
-constexpr double kReshareGain = 1.02;
+constexpr double kReshareGain = 1.005;
 constexpr double kPenalty = 2.0;
 constexpr double kSpeedsWeight = 0.1;
+
+// A whole step of a pipeline by itself: its layers one after the other, each as long as on its slowest worker.
+double step_alone_s(const Plan& plan, int pipeline) {
+  std::map<std::pair<SubStageKind, int>, std::map<int, double>> layers;  // by first kind and update; by worker
+  const Graph& graph = plan.window(pipeline).graph(plan.window(pipeline).last_step());
+  for (int index = 0; index < static_cast<int>(graph.nodes().size()); ++index) {
+    const Node& node = graph.node(index);
+    const SubStageKind layer = is_rollout(node.kind) ? SubStageKind::kPrefill : node.kind;
+    layers[{layer, node.update}][node.worker] += plan.forecast(pipeline).seconds_of(index);
+  }
+  double sum = 0;
+  for (const auto& [layer, by_worker] : layers) {
+    double longest = 0;
+    for (const auto& [worker, seconds] : by_worker) longest = std::max(longest, seconds);
+    sum += longest;
+  }
+  return sum;
+}
 
 // What is left of a pipeline's job, in seconds alone, and how fast it goes beside the others (1 = alone).
 struct Rest {
@@ -72,6 +92,7 @@ class Search {
       : plan_(plan), capacity_(capacity), now_(now), outlook_(plan, capacity, now) {
     for (int pipeline = 0; pipeline < plan.num_pipelines(); ++pipeline) {
       alone_s_.push_back(plan.done(pipeline) ? 0 : outlook_.alone_s(pipeline));
+      step_s_.push_back(plan.done(pipeline) ? 0 : step_alone_s(plan, pipeline));
     }
   }
 
@@ -87,6 +108,7 @@ class Search {
     std::vector<Move> moves;
     Admission admission;
     double score = 0, end_s = 0;
+    double held_score = 0;  // taken off for what is held
     std::vector<std::pair<NodeRef, std::string>> reasons;  // beside the groups' first nodes
   };
 
@@ -111,9 +133,9 @@ class Search {
       if (finish_s <= 0 || alone_s <= 0) continue;
       const PipelineSpec& spec = plan_.spec(pipeline);
       const auto window_steps = static_cast<double>(plan_.window(pipeline).last_step() - plan_.step(pipeline) + 1);
-      const auto steps_left = static_cast<double>(spec.steps - plan_.step(pipeline) + 1);
+      const auto steps_after = static_cast<double>(spec.steps - plan_.window(pipeline).last_step());
       const double speed = speed_of(prospect, pipeline);
-      rests.push_back({.work_s = alone_s * steps_left / window_steps, .speed = speed});
+      rests.push_back({.work_s = alone_s + steps_after * step_s_[place], .speed = speed});
       speeds += spec.weight * speed;
       weights += spec.weight;
       if (spec.latency_cap > 0) penalties += std::max(0.0, 1 / (speed * spec.latency_cap) - 1);
@@ -221,6 +243,8 @@ class Search {
       }
     }
     rate(next);
+    if (!choice.split) next.held_score += kHoldCost;
+    next.score -= next.held_score;
     return next;
   }
 
@@ -328,7 +352,8 @@ class Search {
   const Capacity& capacity_;
   const Clock::TimePoint now_;
   const Outlook outlook_;
-  std::vector<double> alone_s_;  // by pipeline
+  std::vector<double> alone_s_;  // by pipeline: what is left of its window
+  std::vector<double> step_s_;   // by pipeline: a whole step
 };
 
 // Before anything is known of a pipeline.
