@@ -21,11 +21,11 @@ std::string gigabytes(std::size_t bytes) { return fmt::format("{:.2f} GB", stati
 }  // namespace
 
 WorkerLoop::WorkerLoop(WorkerOptions options, Transport& transport, MakeExchange make_exchange, const Clock& clock)
-    : options_(options),
+    : options_(std::move(options)),
       transport_(transport),
       make_exchange_(std::move(make_exchange)),
       clock_(clock),
-      executor_(options.num_threads, clock) {}
+      executor_(options_.num_threads, clock, options_.cpus) {}
 
 Status WorkerLoop::run() {
   Status status = serve();
@@ -77,6 +77,7 @@ Status WorkerLoop::handle(const wire::ToWorker& message) {
     case wire::ToWorker::kStart: return on_start(message.start());
     case wire::ToWorker::kDispatch: return on_dispatch(message.dispatch());
     case wire::ToWorker::kCancel: executor_.cancel(static_cast<int>(message.cancel().pipeline())); return ok_status();
+    case wire::ToWorker::kReshare: return on_reshare(message.reshare());
     case wire::ToWorker::kShutdown: shutdown_ = true; return ok_status();
     case wire::ToWorker::MESSAGE_NOT_SET: break;
   }
@@ -86,6 +87,7 @@ Status WorkerLoop::handle(const wire::ToWorker& message) {
 Status WorkerLoop::on_start(const wire::Start& start) {
   if (!pipelines_.empty()) return Error(ErrorCode::kCorrupt, "was told to start twice");
   JIGSAW_ASSIGN_OR_RETURN(const Job job, read_job(start.job_yaml(), start.job_name()));
+  bins_ = job.config.bins;
   wire::FromWorker message;
   std::size_t bytes = 0;
   for (std::size_t i = 0; i < job.config.pipelines.size(); ++i) {
@@ -118,18 +120,15 @@ Status WorkerLoop::on_start(const wire::Start& start) {
 Status WorkerLoop::on_dispatch(const wire::Dispatch& dispatch) {
   if (dispatch.pipeline() >= pipelines_.size())
     return Error(ErrorCode::kCorrupt, "was sent work of an unknown pipeline");
+  if (!(dispatch.share() > 0)) return Error(ErrorCode::kCorrupt, "was sent work with a share that is not above 0");
   PipelineRuntime& runtime = *pipelines_[dispatch.pipeline()];
+  const int pipeline = static_cast<int>(dispatch.pipeline());
+  // Making a sub-stage reads and writes what a quantum under way may be using.
+  executor_.finish_quanta(pipeline, PipelineParts::kAll);
   std::unique_ptr<SubStage> stage;
   switch (dispatch.work_case()) {
     case wire::Dispatch::kRollout: {
-      const std::uint64_t node = dispatch.node();
-      const auto on_trajectory = [this, node](wire::Trajectory trajectory) {
-        wire::FromWorker message;
-        message.mutable_trajectory()->set_node(node);
-        *message.mutable_trajectory()->mutable_trajectory() = std::move(trajectory);
-        return send(message);
-      };
-      JIGSAW_ASSIGN_OR_RETURN(stage, RolloutStage::create(runtime, dispatch.step(), dispatch.rollout(), on_trajectory));
+      JIGSAW_ASSIGN_OR_RETURN(stage, make_rollout(runtime, dispatch));
       break;
     }
     case wire::Dispatch::kLogprob: stage = std::make_unique<LogprobStage>(runtime, dispatch.logprob()); break;
@@ -138,9 +137,38 @@ Status WorkerLoop::on_dispatch(const wire::Dispatch& dispatch) {
       break;
     }
     case wire::Dispatch::kCheckpoint: stage = std::make_unique<CheckpointStage>(runtime, dispatch.checkpoint()); break;
+    case wire::Dispatch::kSync: return Error(ErrorCode::kCorrupt, "was sent a sync for weights that are shared");
     case wire::Dispatch::WORK_NOT_SET: return Error(ErrorCode::kCorrupt, "was sent a dispatch without work");
   }
-  executor_.start(dispatch.node(), static_cast<int>(dispatch.pipeline()), dispatch.share(), std::move(stage));
+  executor_.start(dispatch.node(), pipeline, dispatch.share(), std::move(stage));
+  return ok_status();
+}
+
+Result<std::unique_ptr<SubStage>> WorkerLoop::make_rollout(PipelineRuntime& runtime, const wire::Dispatch& dispatch) {
+  const std::uint64_t node = dispatch.node();
+  const auto on_trajectory = [this, node](wire::Trajectory trajectory) {
+    wire::FromWorker message;
+    message.mutable_trajectory()->set_node(node);
+    *message.mutable_trajectory()->mutable_trajectory() = std::move(trajectory);
+    return send(message);
+  };
+  const auto on_entered = [this, node](SubStageKind kind) {
+    wire::FromWorker message;
+    wire::RolloutEntered& entered = *message.mutable_entered();
+    entered.set_node(node);
+    entered.set_kind(static_cast<std::uint32_t>(kind));
+    entered.set_busy_s(executor_.busy_s(node));
+    return send(message);
+  };
+  JIGSAW_ASSIGN_OR_RETURN(std::unique_ptr<SubStage> stage,
+                          RolloutStage::create(runtime, dispatch.step(), dispatch.rollout(), bins_,
+                                               {.on_trajectory = on_trajectory, .on_entered = on_entered}));
+  return stage;
+}
+
+Status WorkerLoop::on_reshare(const wire::Reshare& reshare) {
+  if (!(reshare.share() > 0)) return Error(ErrorCode::kCorrupt, "was sent a share that is not above 0");
+  executor_.reshare(reshare.node(), reshare.share());
   return ok_status();
 }
 

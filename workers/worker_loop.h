@@ -1,5 +1,5 @@
-// A worker: takes sub-stages from the controller and runs them on its lane until it is told to shut down. The thread
-// that calls run() is the only one that touches anything here.
+// A worker: takes sub-stages from the controller and runs them on its lanes until it is told to shut down. The thread
+// that calls run() is the executor thread (workers/executor.h) and the only one that touches anything here.
 #pragma once
 
 #include <chrono>
@@ -22,6 +22,7 @@ namespace jigsaw {
 struct WorkerOptions {
   PeerId worker = 1;
   int num_threads = 1;
+  std::vector<int> cpus;                                 // num_threads to bind to (cpus_for_worker), or none
   std::uint64_t memory_bytes_max = 0;                    // of all its pipelines
   std::chrono::milliseconds controller_timeout{120000};  // to be told to start
 };
@@ -40,6 +41,8 @@ class WorkerLoop {
   Status handle(const wire::ToWorker& message);
   Status on_start(const wire::Start& start);
   Status on_dispatch(const wire::Dispatch& dispatch);
+  Result<std::unique_ptr<SubStage>> make_rollout(PipelineRuntime& runtime, const wire::Dispatch& dispatch);
+  Status on_reshare(const wire::Reshare& reshare);
   Status report_done();
   Status send_heartbeat_if_due();
   Status send(const wire::FromWorker& message);
@@ -48,6 +51,7 @@ class WorkerLoop {
   Transport& transport_;
   MakeExchange make_exchange_;
   const Clock& clock_;
+  TokenBins bins_;
   std::vector<std::unique_ptr<PipelineRuntime>> pipelines_;
   Executor executor_;  // after the pipelines, which its sub-stages refer to
   Clock::TimePoint last_heartbeat_{};

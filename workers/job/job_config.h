@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "graph/sub_stage_kind.h"
 #include "rollout/engine/rollout_engine.h"
 #include "rollout/models/model_config.h"
 #include "workers/rewards/reward.h"
@@ -74,6 +75,7 @@ struct JobConfig {
   std::string policy = "greedy";                    // of the scheduler
   std::uint64_t memory_bytes_per_worker = 0;        // 0 = what the machine has, shared out
   std::chrono::milliseconds worker_timeout{60000};  // silence after which a worker counts as lost
+  TokenBins bins;                                   // where a rollout's passes go over into the next sub-stage
   std::vector<PipelineConfig> pipelines;
 };
 
