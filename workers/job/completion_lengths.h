@@ -8,8 +8,8 @@
 
 namespace jigsaw {
 
-// COUNTxLENGTH parts, joined by commas; each 1 to 4096 of 1 to 2^20 tokens. kInvalidArgument names the text and what was
-// expected.
+// COUNTxLENGTH parts, joined by commas; each 1 to 4096 of 1 to 2^20 tokens. kInvalidArgument names the text and what
+// was expected.
 Result<std::vector<int>> parse_completion_lengths(const std::string& text);
 
 }  // namespace jigsaw
