@@ -7,6 +7,7 @@
 #include "workers/stages/checkpoint_stage.h"
 #include "workers/stages/logprob_stage.h"
 #include "workers/stages/rollout_stage.h"
+#include "workers/stages/sync_stage.h"
 #include "workers/stages/update_stage.h"
 
 namespace jigsaw {
@@ -17,6 +18,17 @@ constexpr std::chrono::milliseconds kWaitingWait{1};  // sub-stages wait for rew
 constexpr std::chrono::milliseconds kHeartbeatEvery{1000};
 
 std::string gigabytes(std::size_t bytes) { return fmt::format("{:.2f} GB", static_cast<double>(bytes) / (1 << 30)); }
+
+// What making such a sub-stage, and it itself, touches.
+PipelineParts parts_of(wire::Dispatch::WorkCase work, const PipelineRuntime& runtime) {
+  if (!runtime.has_rollout_copy()) return PipelineParts::kAll;
+  switch (work) {
+    case wire::Dispatch::kRollout: return PipelineParts::kRollout;
+    case wire::Dispatch::kLogprob:
+    case wire::Dispatch::kUpdate: return PipelineParts::kTraining;
+    default: return PipelineParts::kAll;
+  }
+}
 
 }  // namespace
 
@@ -89,7 +101,7 @@ Status WorkerLoop::on_start(const wire::Start& start) {
   JIGSAW_ASSIGN_OR_RETURN(const Job job, read_job(start.job_yaml(), start.job_name()));
   bins_ = job.config.bins;
   wire::FromWorker message;
-  std::size_t bytes = 0;
+  std::vector<PipelineMemory> memories;
   for (std::size_t i = 0; i < job.config.pipelines.size(); ++i) {
     const PipelineConfig& config = job.config.pipelines[i];
     JIGSAW_ASSIGN_OR_RETURN(std::unique_ptr<GradientExchange> exchange, make_exchange_(static_cast<int>(i)));
@@ -97,24 +109,36 @@ Status WorkerLoop::on_start(const wire::Start& start) {
         static_cast<int>(i) < start.resume_folder_size() ? start.resume_folder(static_cast<int>(i)) : "";
     auto runtime = PipelineRuntime::create(config, folder, std::move(exchange));
     if (!runtime.ok()) return runtime.error().with_context("pipeline '" + config.name + "'");
-    const PipelineMemory memory = (*runtime)->memory();
-    bytes += memory.total();
-    log_info("pipeline.loaded",
-             "pipeline={} weights=\"{}\" reference=\"{}\" kv=\"{}\" optimizer=\"{}\" activations=\"{}\"", config.name,
-             gigabytes(memory.weights), gigabytes(memory.reference), gigabytes(memory.kv), gigabytes(memory.optimizer),
-             gigabytes(memory.activations));
-    if (options_.memory_bytes_max != 0 && bytes > options_.memory_bytes_max) {
-      return Error(ErrorCode::kResourceExhausted, "pipeline '" + config.name +
-                                                      "' does not fit: with it the pipelines need " + gigabytes(bytes) +
-                                                      " of " + gigabytes(options_.memory_bytes_max) +
-                                                      "; lower rollout.kv_mb or train.micro_batch_tokens, set " +
-                                                      "train.recompute_activations, or raise memory_gb_per_worker");
-    }
+    memories.push_back((*runtime)->memory());
+    JIGSAW_RETURN_IF_ERROR(admit(std::span(job.config.pipelines).first(i + 1), memories));
     message.mutable_ready()->add_policy_version((*runtime)->trainer().version());
     message.mutable_ready()->add_weights_hash((*runtime)->weights().hash());
     pipelines_.push_back(*std::move(runtime));
   }
+  std::size_t total = 0;
+  for (const PipelineMemory& memory : memories) total += memory.total();
+  for (const auto& runtime : pipelines_) {
+    runtime->set_releases_memory(options_.memory_bytes_max != 0 && total > options_.memory_bytes_max);
+  }
   return send(message);
+}
+
+// Whether the last of these pipelines fits beside the others.
+Status WorkerLoop::admit(std::span<const PipelineConfig> configs, std::span<const PipelineMemory> memories) const {
+  const PipelineMemory& memory = memories.back();
+  log_info("pipeline.loaded",
+           "pipeline={} weights=\"{}\" rollout_weights=\"{}\" reference=\"{}\" kv=\"{}\" optimizer=\"{}\" "
+           "gradients=\"{}\" activations=\"{}\"",
+           configs.back().name, gigabytes(memory.weights), gigabytes(memory.rollout_weights),
+           gigabytes(memory.reference), gigabytes(memory.kv), gigabytes(memory.optimizer), gigabytes(memory.gradients),
+           gigabytes(memory.activations));
+  const std::size_t bytes = least_memory(configs, memories);
+  if (options_.memory_bytes_max == 0 || bytes <= options_.memory_bytes_max) return ok_status();
+  return Error(ErrorCode::kResourceExhausted,
+               "pipeline '" + configs.back().name + "' does not fit: with it the pipelines need " + gigabytes(bytes) +
+                   " of " + gigabytes(options_.memory_bytes_max) +
+                   ", even one after the other; lower rollout.kv_mb or train.micro_batch_tokens, set " +
+                   "train.recompute_activations, or raise memory_gb_per_worker");
 }
 
 Status WorkerLoop::on_dispatch(const wire::Dispatch& dispatch) {
@@ -124,7 +148,7 @@ Status WorkerLoop::on_dispatch(const wire::Dispatch& dispatch) {
   PipelineRuntime& runtime = *pipelines_[dispatch.pipeline()];
   const int pipeline = static_cast<int>(dispatch.pipeline());
   // Making a sub-stage reads and writes what a quantum under way may be using.
-  executor_.finish_quanta(pipeline, PipelineParts::kAll);
+  executor_.finish_quanta(pipeline, parts_of(dispatch.work_case(), runtime));
   std::unique_ptr<SubStage> stage;
   switch (dispatch.work_case()) {
     case wire::Dispatch::kRollout: {
@@ -137,7 +161,7 @@ Status WorkerLoop::on_dispatch(const wire::Dispatch& dispatch) {
       break;
     }
     case wire::Dispatch::kCheckpoint: stage = std::make_unique<CheckpointStage>(runtime, dispatch.checkpoint()); break;
-    case wire::Dispatch::kSync: return Error(ErrorCode::kCorrupt, "was sent a sync for weights that are shared");
+    case wire::Dispatch::kSync: stage = std::make_unique<SyncStage>(runtime, dispatch.sync()); break;
     case wire::Dispatch::WORK_NOT_SET: return Error(ErrorCode::kCorrupt, "was sent a dispatch without work");
   }
   executor_.start(dispatch.node(), pipeline, dispatch.share(), std::move(stage));

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,7 @@ class WorkerLoop {
   Status receive_all(std::chrono::milliseconds wait);
   Status handle(const wire::ToWorker& message);
   Status on_start(const wire::Start& start);
+  Status admit(std::span<const PipelineConfig> configs, std::span<const PipelineMemory> memories) const;
   Status on_dispatch(const wire::Dispatch& dispatch);
   Result<std::unique_ptr<SubStage>> make_rollout(PipelineRuntime& runtime, const wire::Dispatch& dispatch);
   Status on_reshare(const wire::Reshare& reshare);

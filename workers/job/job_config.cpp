@@ -31,6 +31,7 @@ PipelineConfig read_pipeline(YamlSection& yaml, std::uint64_t job_seed, const st
   }
   // By name, not by place: the pipeline trains the same whichever others run beside it.
   pipeline.seed = philox_key(job_seed, XXH3_64bits(pipeline.name.data(), pipeline.name.size()), 0);
+  yaml.read_choice("mode", pipeline.mode, {"sync", "one_step_off"});
   read_model(yaml, pipeline, folder);
   read_task(yaml, pipeline, folder);
   read_reward(yaml, pipeline, folder);
@@ -41,7 +42,6 @@ PipelineConfig read_pipeline(YamlSection& yaml, std::uint64_t job_seed, const st
   checkpoint.read("every", pipeline.checkpoint.every, 0);
   checkpoint.read("keep", pipeline.checkpoint.keep, 1);
   checkpoint.finish();
-  yaml.read_choice("mode", pipeline.mode, {"sync"});
   yaml.read("weight", pipeline.weight, 1e-3, 1e3);
   double deadline_s = 0;
   yaml.read("deadline", deadline_s, 0, 1e7);

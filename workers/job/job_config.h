@@ -32,6 +32,9 @@ struct RolloutConfig {
   int group_size = 8;  // completions a prompt
   SamplingParams sampling;
   EngineOptions engine;
+  // For benchmarks: sample i of a step gets exactly forced_lengths[i mod count] tokens, end tokens are ignored. Empty =
+  // completions end by themselves. sampling.max_new_tokens is then the longest, sampling.ignore_eos is set.
+  std::vector<int> forced_lengths;
 };
 
 struct TrainConfig {
@@ -58,11 +61,14 @@ struct PipelineConfig {
   RolloutConfig rollout;
   TrainConfig train;
   CheckpointConfig checkpoint;
-  std::string mode = "sync";              // sync: a step's rollout uses the weights of the step before
+  // sync: the rollout of step s uses the weights after step s-1. one_step_off: those after step s-2 (steps 1 and 2: the
+  // first ones), always, whatever the timing; the update of step s-1 runs beside it.
+  std::string mode = "sync";
   double weight = 1.0;                    // share of a worker against other pipelines
   std::chrono::milliseconds deadline{0};  // wished length of a step; 0 = none
   std::uint64_t seed = 0;                 // of (job seed, name): the same whichever pipelines run beside it
 
+  bool is_one_step_off() const { return mode == "one_step_off"; }
   bool from_scratch() const { return model.empty(); }
   bool needs_reference() const { return algorithm.beta > 0; }
   int samples_per_step() const { return rollout.prompts_per_step * rollout.group_size; }

@@ -9,7 +9,7 @@ namespace jigsaw {
 Result<std::unique_ptr<RolloutStage>> RolloutStage::create(PipelineRuntime& runtime, std::int64_t step,
                                                            const wire::RolloutWork& work, TokenBins bins,
                                                            RolloutListener listener) {
-  CHECK(work.policy_version() == runtime.trainer().version());
+  CHECK(work.policy_version() == runtime.rollout_version());
   std::unique_ptr<RolloutStage> stage(
       new RolloutStage(runtime, RolloutPhase(bins, work.samples_size()), std::move(listener)));
   for (const std::uint32_t index : work.samples()) {
@@ -35,6 +35,7 @@ Status RolloutStage::run_quantum(Lane& lane) {
   EngineStep step = runtime_.engine().step(lane);
   recomputed_tokens_ += step.recomputed_tokens;
   std::ranges::move(step.finished, std::back_inserter(ended_));
+  if (runtime_.engine().idle()) runtime_.on_rollout_ended();
   const int num_rows = step.decode_tokens + step.prefill_tokens;
   if (num_rows == 0) return ok_status();  // first tokens out of cached prompts only
   if (const auto kind = phase_.after_pass(num_rows, runtime_.engine().num_waiting())) entered_ = kind;
@@ -89,6 +90,7 @@ bool RolloutStage::cancel() {
     (void)runtime_.engine().cancel(index);  // those that ended are gone there
   samples_.clear();
   ended_.clear();
+  if (runtime_.engine().idle()) runtime_.on_rollout_ended();
   return true;
 }
 

@@ -30,6 +30,9 @@ class RolloutStage : public SubStage {
                                                       const wire::RolloutWork& work, TokenBins bins,
                                                       RolloutListener listener);
 
+  PipelineParts uses() const override {
+    return runtime_.has_rollout_copy() ? PipelineParts::kRollout : PipelineParts::kAll;
+  }
   Status poll() override;
   bool runnable() const override { return !samples_.empty() && !runtime_.engine().idle(); }
   Status run_quantum(Lane& lane) override;

@@ -41,7 +41,8 @@ Status UpdateStage::run_quantum(Lane& lane) {
   if (phase_ == Phase::kSlots) return run_slot_quantum(lane);
   CHECK(phase_ == Phase::kApply);
   JIGSAW_ASSIGN_OR_RETURN(const UpdateStats update, runtime_.trainer().apply_update(lane, gradient_.span()));
-  runtime_.engine().on_weights_changed();
+  runtime_.on_weights_trained();
+  runtime_.on_training_ended();
   stats_.set_grad_norm(update.grad_norm);
   stats_.set_lr(update.lr);
   stats_.set_weights_hash(update.weights_hash);

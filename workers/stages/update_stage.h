@@ -23,6 +23,9 @@ class UpdateStage : public SubStage {
   static Result<std::unique_ptr<UpdateStage>> create(PipelineRuntime& runtime, std::uint32_t worker,
                                                      const wire::UpdateWork& work);
 
+  PipelineParts uses() const override {
+    return runtime_.has_rollout_copy() ? PipelineParts::kTraining : PipelineParts::kAll;
+  }
   Status poll() override;
   bool runnable() const override { return phase_ == Phase::kSlots || phase_ == Phase::kApply; }
   Status run_quantum(Lane& lane) override;

@@ -6,6 +6,7 @@
 namespace jigsaw {
 namespace {
 
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 constexpr char kJob[] = R"(pipelines:
@@ -39,6 +40,29 @@ TEST(JobConfigTest, BinsThatOverlapAreRefused) {
   EXPECT_THAT(errors_with({"bins.tail_below=64"}), HasSubstr("wide_from (64) must be above tail_below (64)"));
   EXPECT_THAT(errors_with({"bins.tail_below=0"}), HasSubstr("bins.tail_below: 0 is below 1"));
   EXPECT_THAT(errors_with({"bins.tail_bellow=3"}), HasSubstr("did you mean 'tail_below'?"));
+}
+
+TEST(JobConfigTest, ForcedLengthsAreReadAndDecideTheLongest) {
+  const RolloutConfig rollout = read_with({"pipelines.a.rollout.forced_lengths=\"2x4,1x16\""}).pipelines[0].rollout;
+  EXPECT_THAT(rollout.forced_lengths, ElementsAre(4, 4, 16));
+  EXPECT_EQ(rollout.sampling.max_new_tokens, 16);
+  EXPECT_TRUE(rollout.sampling.ignore_eos);
+}
+
+TEST(JobConfigTest, ForcedLengthsThatCannotBeAreRefused) {
+  EXPECT_THAT(errors_with({"pipelines.a.rollout.forced_lengths=1y4"}), HasSubstr("expected COUNTxLENGTH"));
+  EXPECT_THAT(errors_with({"pipelines.a.rollout.forced_lengths=1x32"}),
+              HasSubstr("forced_lengths: 32 must be below max_positions (32)"));
+  EXPECT_THAT(errors_with({"pipelines.a.rollout.forced_lengths=1x4", "pipelines.a.rollout.stop=[x]"}),
+              HasSubstr("cannot end by stop, too"));
+}
+
+TEST(JobConfigTest, SamplesOfAnOlderPolicyAreWeighedUnlessTheJobSaysOtherwise) {
+  EXPECT_EQ(read_with({}).pipelines[0].algorithm.importance_cap, 0);
+  EXPECT_EQ(read_with({"pipelines.a.mode=one_step_off"}).pipelines[0].algorithm.importance_cap, 2);
+  const std::vector<std::string> settings = {"pipelines.a.mode=one_step_off", "pipelines.a.algorithm.importance_cap=0"};
+  EXPECT_EQ(read_with(settings).pipelines[0].algorithm.importance_cap, 0);
+  EXPECT_THAT(errors_with({"pipelines.a.mode=one_step_of"}), HasSubstr("did you mean 'one_step_off'?"));
 }
 
 }  // namespace
