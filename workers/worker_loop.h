@@ -17,6 +17,7 @@
 #include "workers/executor.h"
 #include "workers/pipeline_runtime.h"
 #include "workers/reduction/gradient_exchange.h"
+#include "workers/trainer/single_threaded_torch.h"
 
 namespace jigsaw {
 
@@ -49,6 +50,9 @@ class WorkerLoop {
   Status send_heartbeat_if_due();
   Status send(const wire::FromWorker& message);
 
+  // For as long as lanes compute at the same time: LibTorch's setting is then 1 for every thread from the start, and no
+  // micro-batch changes it under another one.
+  const SingleThreadedTorch single_threaded_torch_;
   WorkerOptions options_;
   Transport& transport_;
   MakeExchange make_exchange_;

@@ -9,6 +9,7 @@
 #include <set>
 #include <thread>
 
+#include "core/lane.h"
 #include "tests/support/fake_clock.h"
 #include "workers/executor.h"
 
@@ -51,14 +52,20 @@ class LaneStage : public SubStage {
     EXPECT_FALSE(inside.exchange(true));
     widths.push_back(lane.num_threads());
     threads.insert(std::this_thread::get_id());
-    if (together != nullptr) ++*together;
-    if (together != nullptr && together_max != nullptr)
-      *together_max = std::max(together_max->load(), together->load());
+    if (together != nullptr) {
+      const int now = together->fetch_add(1) + 1;
+      for (int max = together_max->load(); now > max && !together_max->compare_exchange_weak(max, now);) continue;
+    }
+    if (cores != nullptr) {
+      EXPECT_LE(cores->fetch_add(lane.num_threads()) + lane.num_threads(), cores_max);
+    }
+    num_cpus = static_cast<int>(usable_cpus().size());
     if (meeting != nullptr) met = meeting->attend() && met;
     for (int i = 0; i < 100; ++i) std::this_thread::yield();
     clock_.advance(milliseconds(10));
     --quanta;
     if (together != nullptr) --*together;
+    if (cores != nullptr) *cores -= lane.num_threads();
     inside = false;
     return fails ? Status(Error(ErrorCode::kInternal, "broken")) : ok_status();
   }
@@ -81,6 +88,9 @@ class LaneStage : public SubStage {
   bool met = true;
   std::atomic<int>* together = nullptr;
   std::atomic<int>* together_max = nullptr;
+  std::atomic<int>* cores = nullptr;
+  int cores_max = 0;
+  int num_cpus = 0;  // that the last quantum's thread was allowed
   std::vector<int> widths;
   std::set<std::thread::id> threads;
   std::atomic<bool> inside = false;
@@ -187,6 +197,42 @@ TEST_F(ExecutorLanesTest, ThreeTakeTurnsOnTwoLanesAndNobodyStarves) {
   for (const LaneStage* stage : stages) EXPECT_GE(stage->widths.size(), 5u);
   EXPECT_LE(together_max.load(), 2);
   run(executor);
+}
+
+TEST_F(ExecutorLanesTest, SplitsChangeWithoutEverUsingMoreCoresThanThereAre) {
+  constexpr int kThreads = 5;
+  Executor executor(kThreads, clock);
+  std::atomic<int> cores = 0;
+  std::vector<LaneStage*> stages;
+  for (std::uint64_t node = 1; node <= 2; ++node) {
+    stages.push_back(start(executor, node, static_cast<int>(node), 200));
+    stages.back()->cores = &cores;
+    stages.back()->cores_max = kThreads;
+  }
+  for (int i = 0; i < 150; ++i) {
+    executor.reshare(1, i / 30 % 2 == 0 ? 4 : 1);
+    executor.reshare(2, i / 30 % 2 == 0 ? 1 : 4);
+    ASSERT_TRUE(executor.step().ok());
+  }
+  for (int pipeline = 1; pipeline <= 2; ++pipeline) executor.cancel(pipeline);
+  for (const LaneStage* stage : stages) {
+    EXPECT_EQ(std::set(stage->widths.begin(), stage->widths.end()), (std::set{1, 4}));
+  }
+  run(executor);
+}
+
+TEST_F(ExecutorLanesTest, EachLaneIsBoundToItsOwnCpus) {
+  const std::vector<int> cpus = usable_cpus();
+  if (cpus.size() < 2) GTEST_SKIP() << "one CPU cannot be divided";
+  Executor executor(2, clock, {cpus[0], cpus[1]});
+  Meeting meeting(2);
+  LaneStage* a = start(executor, 1, 0, 1);
+  LaneStage* b = start(executor, 2, 1, 1);
+  a->meeting = b->meeting = &meeting;
+  run(executor);
+  EXPECT_EQ(a->num_cpus, 1);
+  EXPECT_EQ(b->num_cpus, 1);
+  EXPECT_EQ(usable_cpus(), cpus);
 }
 
 TEST_F(ExecutorLanesTest, CancelWaitsForTheQuantumUnderWay) {
