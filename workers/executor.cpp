@@ -66,13 +66,18 @@ Result<bool> Executor::step() {
   return true;
 }
 
-// The runnable sub-stage that comes next, of those that may compute beside what runs and beside `beside`.
+// The runnable sub-stage that comes next, of those that may compute beside what runs and beside `beside`. A lane is
+// rather left free for a quantum than given to one that keeps out another whose turn it is: a checkpoint, which touches
+// all, would otherwise never meet its rollout and its update at rest at once.
 Executor::Entry* Executor::pick(const Entry* beside) {
+  const auto keeps_out = [&](const Entry& other, const Entry& entry) {
+    if (&other == &entry || other.pipeline != entry.pipeline) return false;
+    if (!have_common(other.stage->uses(), entry.stage->uses())) return false;
+    if (other.running || &other == beside) return true;
+    return other.virtual_s < entry.virtual_s && !other.stage->done() && other.stage->runnable();
+  };
   const auto may_run = [&](const Entry& entry) {
-    return std::ranges::none_of(entries_, [&](const Entry& other) {
-      return (other.running || &other == beside) && other.pipeline == entry.pipeline &&
-             have_common(other.stage->uses(), entry.stage->uses());
-    });
+    return std::ranges::none_of(entries_, [&](const Entry& other) { return keeps_out(other, entry); });
   };
   Entry* best = nullptr;
   for (Entry& entry : entries_) {

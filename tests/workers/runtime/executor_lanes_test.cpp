@@ -183,6 +183,20 @@ TEST_F(ExecutorLanesTest, SubStagesOfOnePipelineThatShareNothingComputeAtTheSame
   EXPECT_TRUE(rollout->met && update->met);
 }
 
+TEST_F(ExecutorLanesTest, WhatTouchesAllComesBetweenTwoThatShareNothing) {
+  Executor executor(2, clock);
+  start(executor, 1, 0, 1000)->parts = PipelineParts::kRollout;
+  start(executor, 2, 0, 1000)->parts = PipelineParts::kTraining;
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(executor.step().ok());
+  start(executor, 3, 0, 1);
+  for (int i = 0; i < 20 && done.empty(); ++i) {
+    ASSERT_TRUE(executor.step().ok());
+    done = executor.take_done();
+  }
+  ASSERT_EQ(done.size(), 1u);
+  EXPECT_EQ(done[0].node, 3u);
+}
+
 TEST_F(ExecutorLanesTest, ThreeTakeTurnsOnTwoLanesAndNobodyStarves) {
   Executor executor(2, clock);
   std::vector<LaneStage*> stages;
