@@ -32,10 +32,8 @@ class Pinning : public tbb::task_scheduler_observer {
     if (!is_worker || place < 0 || place >= static_cast<int>(cpus_.size())) return;
     cpu_set_t before;
     if (sched_getaffinity(0, sizeof before, &before) != 0) return;
-    cpu_set_t wanted;
-    CPU_ZERO(&wanted);
-    CPU_SET(static_cast<std::size_t>(cpus_[static_cast<std::size_t>(place)]), &wanted);
-    if (sched_setaffinity(0, sizeof wanted, &wanted) == 0) affinity_before = before;
+    affinity_before = before;
+    bind_this_thread(cpus_[static_cast<std::size_t>(place)]);
   }
   void on_scheduler_exit(bool is_worker) override {
     if (!is_worker || !affinity_before) return;
@@ -57,6 +55,14 @@ std::vector<int> usable_cpus() {
     if (CPU_ISSET(static_cast<std::size_t>(cpu), &mask)) cpus.push_back(cpu);
   }
   return cpus;
+}
+
+void bind_this_thread(int cpu) {
+  if (cpu < 0 || cpu >= CPU_SETSIZE) return;
+  cpu_set_t wanted;
+  CPU_ZERO(&wanted);
+  CPU_SET(static_cast<std::size_t>(cpu), &wanted);
+  (void)sched_setaffinity(0, sizeof wanted, &wanted);
 }
 
 struct Lane::Arena {

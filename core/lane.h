@@ -12,6 +12,9 @@ namespace jigsaw {
 
 // The CPUs that this process may run on, ascending; what lanes can be pinned to.
 std::vector<int> usable_cpus();
+// Binds the calling thread; for threads that are made to call into a lane with given CPUs. Where the system refuses, or
+// there is no such CPU, nothing is bound.
+void bind_this_thread(int cpu);
 
 class Lane {
  public:

@@ -1,12 +1,16 @@
 #include "workers/pipeline_runtime.h"
 
 #include <algorithm>
+#include <bit>
+#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
 #include "core/philox.h"
 #include "rollout/kernels/kernels.h"
+#include "rollout/models/hf_weights.h"
 #include "rollout/models/model_files.h"
+#include "rollout/models/safetensors_writer.h"
 #include "rollout/models/training_pass.h"
 #include "rollout/models/transformer.h"
 
@@ -14,6 +18,12 @@ namespace jigsaw {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr const char* kOptimizerFile = "optimizer.safetensors";
+constexpr const char* kRolloutFile = "rollout.safetensors";
+constexpr const char* kStateFile = "state.json";
+constexpr std::size_t kStateBytesMax = 1 << 20;
+constexpr std::int64_t kCopyGrain = 1 << 16;  // floats
 
 // What a pipeline's seed is used for; part of the keys, so that no two uses share draws.
 enum class KeyUse : std::uint64_t { kTask = 1, kWeights = 2, kSampling = 3 };
@@ -35,23 +45,67 @@ Result<std::unique_ptr<Tokenizer>> make_tokenizer(const PipelineConfig& config, 
   return make_character_tokenizer(alphabet);
 }
 
+Result<ModelConfig> config_of_files(const PipelineConfig& config) {
+  JIGSAW_ASSIGN_OR_RETURN(ModelConfig model, read_model_config(config.model));
+  if (config.rollout.engine.max_positions > model.max_positions) {
+    return Error(ErrorCode::kInvalidArgument,
+                 "rollout.max_positions: " + std::to_string(config.rollout.engine.max_positions) +
+                     " are more than the " + std::to_string(model.max_positions) + " positions that " +
+                     config.model.string() + " was made for; set it to that or less");
+  }
+  return model;
+}
+
 // The model's configuration as it will be trained.
 Result<ModelConfig> policy_config(const PipelineConfig& config, const Tokenizer& tokenizer) {
-  if (!config.from_scratch()) return read_model_config(config.model);
+  if (!config.from_scratch()) return config_of_files(config);
   ModelConfig model = config.scratch.config;
   model.vocab_size = tokenizer.vocab_size();
   for (const TokenId token : tokenizer.eos_tokens()) model.eos_tokens.push_back(token);
   model.max_positions = config.rollout.engine.max_positions;
+  if (const Status status = validate(model); !status.ok()) return status.error().with_context("model_config");
   return model;
 }
 
 Result<std::unique_ptr<PolicyWeights>> first_weights(const PipelineConfig& config, const Tokenizer& tokenizer) {
-  if (!config.from_scratch()) return load_model(config.model);
   JIGSAW_ASSIGN_OR_RETURN(const ModelConfig model, policy_config(config, tokenizer));
+  if (!config.from_scratch()) return load_model(config.model);
   auto weights = std::make_unique<PolicyWeights>(model);
   const std::uint64_t seed = config.scratch.init_seed;
   initialize_weights(*weights, seed != 0 ? seed : key_for(config, KeyUse::kWeights));
   return weights;
+}
+
+// One safetensors file of the weights of a known model.
+Result<std::unique_ptr<PolicyWeights>> load_weights_file(const fs::path& path, const ModelConfig& config) {
+  std::vector<SafetensorsFile> files;
+  JIGSAW_ASSIGN_OR_RETURN(SafetensorsFile file, SafetensorsFile::open(path));
+  files.push_back(std::move(file));
+  return assemble_weights(config, hf_stored_weights(path, files));
+}
+
+Result<std::int64_t> read_rollout_version(const fs::path& path) {
+  JIGSAW_ASSIGN_OR_RETURN(const std::string text, read_text_file(path, kStateBytesMax));
+  const nlohmann::json state = nlohmann::json::parse(text, nullptr, false);
+  const auto version = state.is_object() ? state.find("rollout_version") : state.end();
+  if (version == state.end() || !version->is_number_integer()) {
+    return Error(ErrorCode::kCorrupt, path.string() + ": rollout_version is missing: this checkpoint is not one of a " +
+                                          "pipeline in one_step_off mode; start it in a new --out");
+  }
+  return version->get<std::int64_t>();
+}
+
+void copy_floats(Lane& lane, std::span<const float> from, std::span<float> to) {
+  CHECK(from.size() == to.size());
+  lane.parallel_for(static_cast<std::int64_t>(from.size()), kCopyGrain, [&](std::int64_t begin, std::int64_t end) {
+    std::copy(from.begin() + begin, from.begin() + end, to.begin() + begin);
+  });
+}
+
+// Gradient-sized buffers that one worker holds while it sums `num_slots` slots by the tree: one a level that is half
+// full, the one just computed, and the whole gradient at the end.
+std::size_t num_gradient_buffers(int num_slots) {
+  return std::max<std::size_t>(2, static_cast<std::size_t>(std::bit_width(static_cast<unsigned>(num_slots) - 1)) + 1);
 }
 
 TrainerOptions trainer_options(const PipelineConfig& config) {
@@ -81,13 +135,44 @@ Result<std::unique_ptr<PipelineRuntime>> PipelineRuntime::create(const PipelineC
     JIGSAW_ASSIGN_OR_RETURN(runtime->reference_, first_weights(config, *runtime->tokenizer_));
   }
   JIGSAW_ASSIGN_OR_RETURN(runtime->reward_, make_reward(config.reward));
-  JIGSAW_ASSIGN_OR_RETURN(runtime->engine_,
-                          RolloutEngine::create(*runtime->weights_, runtime->tokenizer_.get(), config.rollout.engine));
   JIGSAW_ASSIGN_OR_RETURN(runtime->trainer_, Trainer::create(*runtime->weights_, trainer_options(config)));
-  if (!checkpoint.empty()) {
-    JIGSAW_RETURN_IF_ERROR(runtime->trainer_->load_optimizer((checkpoint / "optimizer.safetensors").string()));
+  if (config.is_one_step_off()) {
+    runtime->rollout_weights_ = std::make_unique<PolicyWeights>(runtime->weights_->config());
+    std::ranges::copy(runtime->weights_->floats(), runtime->rollout_weights_->floats().begin());
   }
+  if (!checkpoint.empty()) JIGSAW_RETURN_IF_ERROR(runtime->restore(checkpoint));
+  JIGSAW_ASSIGN_OR_RETURN(runtime->engine_, RolloutEngine::create(runtime->rollout_weights(), runtime->tokenizer_.get(),
+                                                                  config.rollout.engine));
   return runtime;
+}
+
+// All but the trained weights.
+Status PipelineRuntime::restore(const fs::path& checkpoint) {
+  JIGSAW_RETURN_IF_ERROR(trainer_->load_optimizer((checkpoint / kOptimizerFile).string()));
+  if (!has_rollout_copy()) return ok_status();
+  JIGSAW_ASSIGN_OR_RETURN(rollout_version_, read_rollout_version(checkpoint / kStateFile));
+  JIGSAW_ASSIGN_OR_RETURN(rollout_weights_, load_weights_file(checkpoint / kRolloutFile, weights_->config()));
+  return ok_status();
+}
+
+void PipelineRuntime::sync_rollout_weights(Lane& lane, std::int64_t version) {
+  if (rollout_version() == version) return;
+  CHECK_MSG(version == trainer_->version(), "the trained weights are not of the version to be copied");
+  copy_floats(lane, weights_->floats(), rollout_weights_->floats());
+  rollout_version_ = version;
+  engine_->on_weights_changed();
+}
+
+void PipelineRuntime::on_weights_trained() {
+  if (!has_rollout_copy()) engine_->on_weights_changed();
+}
+
+void PipelineRuntime::on_rollout_ended() {
+  if (releases_memory_) engine_->release_memory();
+}
+
+void PipelineRuntime::on_training_ended() {
+  if (releases_memory_) trainer_->release_memory();
 }
 
 Result<PipelineRuntime::SampleRequest> PipelineRuntime::sample_request(std::int64_t step, std::uint32_t sample) const {
@@ -106,6 +191,16 @@ Result<PipelineRuntime::SampleRequest> PipelineRuntime::sample_request(std::int6
   request.prefix_group = static_cast<std::uint64_t>(prompt_index) + 1;
   request.prompt = tokenizer_->encode(made.prompt_text);
   request.sampling = config_.rollout.sampling;
+  if (const std::vector<int>& lengths = config_.rollout.forced_lengths; !lengths.empty()) {
+    request.sampling.max_new_tokens = lengths[sample % lengths.size()];
+    const int num_tokens = static_cast<int>(request.prompt.size()) + request.sampling.max_new_tokens;
+    if (num_tokens > config_.rollout.engine.max_positions) {
+      return Error(ErrorCode::kInvalidArgument,
+                   "rollout.forced_lengths: prompt " + std::to_string(prompt_index) + " of task '" + task_->name() +
+                       "' and " + std::to_string(request.sampling.max_new_tokens) + " tokens need " +
+                       std::to_string(num_tokens) + " positions; raise rollout.max_positions to that");
+    }
+  }
   if (request.prompt.empty()) {
     return Error(ErrorCode::kInvalidArgument, "prompt " + std::to_string(prompt_index) + " of task '" + task_->name() +
                                                   "' has no tokens: none of its characters is in the vocabulary");
@@ -129,12 +224,21 @@ PipelineMemory PipelineRuntime::memory() const {
   memory.weights = weights_->floats().size_bytes();
   memory.reference = reference_ ? reference_->floats().size_bytes() : 0;
   memory.kv = engine_->kv_bytes_total();
+  memory.rollout_weights = has_rollout_copy() ? memory.weights : 0;
   memory.optimizer = trainer_->state_bytes();
+  memory.gradients = memory.weights * num_gradient_buffers(config_.train.grad_slots);
   memory.activations = trainer_->activation_bytes();
   return memory;
 }
 
 Status PipelineRuntime::save_checkpoint(const fs::path& folder, const std::string& state_json) {
+  const std::int64_t lag =
+      has_rollout_copy() ? std::min<std::int64_t>(config_.train.updates_per_step, trainer_->version()) : 0;
+  if (trainer_->version() - rollout_version() != lag) {
+    return Error(ErrorCode::kInternal, folder.string() + ": not written: the rollout has version " +
+                                           std::to_string(rollout_version()) + " of the weights, training " +
+                                           std::to_string(trainer_->version()) + "; a resume could not go on the same");
+  }
   const fs::path partial = folder.parent_path() / ("writing-" + folder.filename().string());
   std::error_code error;
   fs::remove_all(partial, error);
@@ -143,12 +247,26 @@ Status PipelineRuntime::save_checkpoint(const fs::path& folder, const std::strin
     return Error(ErrorCode::kResourceExhausted, partial.string() + ": cannot make this folder: " + error.message());
   JIGSAW_RETURN_IF_ERROR(save_hf_model(*weights_, partial));
   JIGSAW_RETURN_IF_ERROR(tokenizer_->save(partial));
-  JIGSAW_RETURN_IF_ERROR(trainer_->save_optimizer((partial / "optimizer.safetensors").string()));
+  JIGSAW_RETURN_IF_ERROR(trainer_->save_optimizer((partial / kOptimizerFile).string()));
+  if (has_rollout_copy()) JIGSAW_RETURN_IF_ERROR(write_safetensors(*rollout_weights_, partial / kRolloutFile));
   nlohmann::ordered_json state = nlohmann::ordered_json::parse(state_json);
   state["policy_version"] = trainer_->version();
+  if (has_rollout_copy()) state["rollout_version"] = rollout_version_;
   state["weights_hash"] = weights_->hash();
-  JIGSAW_RETURN_IF_ERROR(write_file_atomically(partial / "state.json", state.dump(2) + "\n"));
+  JIGSAW_RETURN_IF_ERROR(write_file_atomically(partial / kStateFile, state.dump(2) + "\n"));
   return publish_folder(partial, folder);
+}
+
+std::size_t least_memory(std::span<const PipelineConfig> configs, std::span<const PipelineMemory> memories) {
+  CHECK(configs.size() == memories.size());
+  std::size_t resident = 0, largest = 0;
+  for (std::size_t i = 0; i < memories.size(); ++i) {
+    const MemoryNeeds needs = memories[i].needs();
+    resident += needs.resident;
+    largest = std::max(largest, configs[i].is_one_step_off() ? needs.rollout + needs.training
+                                                             : std::max(needs.rollout, needs.training));
+  }
+  return resident + largest;
 }
 
 Result<PipelineMemory> predict_memory(const PipelineConfig& config) {
@@ -166,8 +284,9 @@ Result<PipelineMemory> predict_memory(const PipelineConfig& config) {
       static_cast<std::size_t>((engine.max_positions + kernels::kPanel - 1) / kernels::kPanel);
   memory.kv = engine.kv_bytes_max != 0 ? engine.kv_bytes_max
                                        : block * blocks_per_sequence * static_cast<std::size_t>(engine.max_batch);
-  // The slot's gradient, two moments, and the sums that wait in the slot tree.
-  memory.optimizer = memory.weights * 5;
+  memory.rollout_weights = config.is_one_step_off() ? memory.weights : 0;
+  memory.optimizer = memory.weights * 3;  // the slot's gradient and two moments
+  memory.gradients = memory.weights * num_gradient_buffers(config.train.grad_slots);
   memory.activations = TrainingPass::activation_bytes(
       model, std::max(config.train.micro_batch_tokens, engine.max_positions), config.train.recompute_activations);
   return memory;

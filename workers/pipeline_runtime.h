@@ -1,13 +1,17 @@
-// Everything of one pipeline that lives on a worker: weights (one copy, shared by rollout and trainer), engine,
-// trainer, task, reward. Executor thread only.
+// Everything of one pipeline that lives on a worker: weights (one copy, shared by rollout and trainer; a second one for
+// the rollout in one_step_off mode), engine, trainer, task, reward. One thread at a time; where the rollout has its own
+// copy, what it uses (engine, reward, that copy) and what training uses (trainer, exchange, the trained weights) may be
+// used by one thread each. Configuration, task and tokenizer do not change.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "core/result.h"
+#include "graph/pipeline_spec.h"
 #include "rollout/engine/rollout_engine.h"
 #include "rollout/models/policy_weights.h"
 #include "rollout/tokenizer/tokenizer.h"
@@ -21,9 +25,27 @@ namespace jigsaw {
 
 // Bytes of one pipeline on one worker: a row of the memory ledger.
 struct PipelineMemory {
-  std::size_t weights = 0, reference = 0, kv = 0, optimizer = 0, activations = 0;
-  std::size_t total() const { return weights + reference + kv + optimizer + activations; }
+  std::size_t weights = 0;          // those that are trained
+  std::size_t rollout_weights = 0;  // one_step_off: the rollout's copy
+  std::size_t reference = 0;
+  std::size_t kv = 0;
+  std::size_t optimizer = 0;    // moments, and one slot's gradient
+  std::size_t gradients = 0;    // sums that wait in the slot tree, at most
+  std::size_t activations = 0;  // of one micro-batch
+
+  // KV blocks, waiting gradients and activations are there only while rollouts or updates run, once the pipelines of a
+  // worker do not fit beside each other (see set_releases_memory).
+  MemoryNeeds needs() const {
+    return {.resident = weights + rollout_weights + reference + optimizer,
+            .rollout = kv,
+            .training = gradients + activations};
+  }
+  std::size_t total() const { return needs().resident + needs().rollout + needs().training; }
 };
+
+// What must fit at the least for all pipelines to get on, one after the other: what is resident of all, and the largest
+// of what one of them takes at a time. A pipeline in one_step_off mode rolls out and trains at the same time.
+std::size_t least_memory(std::span<const PipelineConfig> configs, std::span<const PipelineMemory> memories);
 
 class PipelineRuntime {
  public:
@@ -35,13 +57,30 @@ class PipelineRuntime {
   const PipelineConfig& config() const { return config_; }
   const Task& task() const { return *task_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
-  PolicyWeights& weights() { return *weights_; }
+  PolicyWeights& weights() { return *weights_; }  // those that are trained
+  bool has_rollout_copy() const { return rollout_weights_ != nullptr; }
+  const PolicyWeights& rollout_weights() const { return has_rollout_copy() ? *rollout_weights_ : *weights_; }
+  std::int64_t rollout_version() const { return has_rollout_copy() ? rollout_version_ : trainer_->version(); }
   const PolicyWeights* reference() const { return reference_.get(); }  // null without KL
   RolloutEngine& engine() { return *engine_; }
   Trainer& trainer() { return *trainer_; }
   Reward& reward() { return *reward_; }
   GradientExchange& exchange() { return *exchange_; }
   PipelineMemory memory() const;
+
+  // After it, rollouts use the weights of `version`: copies the trained ones, which must be of that version, unless the
+  // rollout has it already (after a resume). Only while no rollout is under way. Without a copy of its own, the rollout
+  // has the trained weights anyway.
+  void sync_rollout_weights(Lane& lane, std::int64_t version);
+  // The trained weights have changed.
+  void on_weights_trained();
+
+  // Whether memory is given back between rollouts and between updates: taking it again costs page faults, so only where
+  // the pipelines need it from each other.
+  void set_releases_memory(bool releases) { releases_memory_ = releases; }
+  // The engine is idle; the trainer is between slots.
+  void on_rollout_ended();
+  void on_training_ended();
 
   // The request for `sample` of `step`: a pure function of configuration and indices, on whatever worker.
   struct SampleRequest {
@@ -53,16 +92,20 @@ class PipelineRuntime {
   // A completion's text without the token that ended it.
   std::string completion_text(const RolloutOutput& output) const;
 
-  // HF folder, optimizer, state.json; complete or not there.
+  // HF folder, optimizer, the rollout's copy of the weights where it has one, state.json; complete or not there. In
+  // one_step_off mode only while that copy is what the next step's rollout uses: one step older than the trained ones.
   Status save_checkpoint(const std::filesystem::path& folder, const std::string& state_json);
 
  private:
   PipelineRuntime() = default;
+  Status restore(const std::filesystem::path& checkpoint);
 
   PipelineConfig config_;
   std::unique_ptr<Task> task_;
   std::unique_ptr<Tokenizer> tokenizer_;
-  std::unique_ptr<PolicyWeights> weights_, reference_;
+  std::unique_ptr<PolicyWeights> weights_, rollout_weights_, reference_;
+  std::int64_t rollout_version_ = 0;  // of rollout_weights_
+  bool releases_memory_ = false;
   std::unique_ptr<Reward> reward_;
   std::unique_ptr<GradientExchange> exchange_;
   std::unique_ptr<RolloutEngine> engine_;  // after weights and tokenizer, which it refers to

@@ -1,5 +1,7 @@
 // A sub-stage on a worker: work cut into bounded quanta (a decode iteration, a micro-batch, a batch of rewards),
-// between which the executor may run others. Executor thread only.
+// between which the executor may run others. Touched by one thread at a time: run_quantum(), and runnable() after it,
+// on a lane's thread; all else on the executor's, and only while no quantum of it runs. MPI, the transport and child
+// processes belong to the executor's thread, hence into poll().
 #pragma once
 
 #include <cstdint>
@@ -11,9 +13,21 @@
 
 namespace jigsaw {
 
+// The mutable state of a pipeline that a sub-stage touches. Two sub-stages of one pipeline compute at the same time
+// only where these have nothing in common.
+enum class PipelineParts : unsigned {
+  kRollout = 1,   // engine, reward, the weights of the rollout
+  kTraining = 2,  // trainer, optimizer, exchange, the trained weights
+  kAll = kRollout | kTraining,
+};
+constexpr bool have_common(PipelineParts a, PipelineParts b) {
+  return (static_cast<unsigned>(a) & static_cast<unsigned>(b)) != 0;
+}
+
 class SubStage {
  public:
   virtual ~SubStage() = default;
+  virtual PipelineParts uses() const { return PipelineParts::kAll; }
   // Looks after what does not need the lane (rewards that came back, peers' gradients); never blocks.
   virtual Status poll() = 0;
   // Whether a quantum could run now; false while waiting for others.

@@ -7,6 +7,7 @@
 #include "workers/stages/checkpoint_stage.h"
 #include "workers/stages/logprob_stage.h"
 #include "workers/stages/rollout_stage.h"
+#include "workers/stages/sync_stage.h"
 #include "workers/stages/update_stage.h"
 
 namespace jigsaw {
@@ -18,14 +19,25 @@ constexpr std::chrono::milliseconds kHeartbeatEvery{1000};
 
 std::string gigabytes(std::size_t bytes) { return fmt::format("{:.2f} GB", static_cast<double>(bytes) / (1 << 30)); }
 
+// What making such a sub-stage, and it itself, touches.
+PipelineParts parts_of(wire::Dispatch::WorkCase work, const PipelineRuntime& runtime) {
+  if (!runtime.has_rollout_copy()) return PipelineParts::kAll;
+  switch (work) {
+    case wire::Dispatch::kRollout: return PipelineParts::kRollout;
+    case wire::Dispatch::kLogprob:
+    case wire::Dispatch::kUpdate: return PipelineParts::kTraining;
+    default: return PipelineParts::kAll;
+  }
+}
+
 }  // namespace
 
 WorkerLoop::WorkerLoop(WorkerOptions options, Transport& transport, MakeExchange make_exchange, const Clock& clock)
-    : options_(options),
+    : options_(std::move(options)),
       transport_(transport),
       make_exchange_(std::move(make_exchange)),
       clock_(clock),
-      executor_(options.num_threads, clock) {}
+      executor_(options_.num_threads, clock, options_.cpus) {}
 
 Status WorkerLoop::run() {
   Status status = serve();
@@ -77,6 +89,7 @@ Status WorkerLoop::handle(const wire::ToWorker& message) {
     case wire::ToWorker::kStart: return on_start(message.start());
     case wire::ToWorker::kDispatch: return on_dispatch(message.dispatch());
     case wire::ToWorker::kCancel: executor_.cancel(static_cast<int>(message.cancel().pipeline())); return ok_status();
+    case wire::ToWorker::kReshare: return on_reshare(message.reshare());
     case wire::ToWorker::kShutdown: shutdown_ = true; return ok_status();
     case wire::ToWorker::MESSAGE_NOT_SET: break;
   }
@@ -86,8 +99,9 @@ Status WorkerLoop::handle(const wire::ToWorker& message) {
 Status WorkerLoop::on_start(const wire::Start& start) {
   if (!pipelines_.empty()) return Error(ErrorCode::kCorrupt, "was told to start twice");
   JIGSAW_ASSIGN_OR_RETURN(const Job job, read_job(start.job_yaml(), start.job_name()));
+  bins_ = job.config.bins;
   wire::FromWorker message;
-  std::size_t bytes = 0;
+  std::vector<PipelineMemory> memories;
   for (std::size_t i = 0; i < job.config.pipelines.size(); ++i) {
     const PipelineConfig& config = job.config.pipelines[i];
     JIGSAW_ASSIGN_OR_RETURN(std::unique_ptr<GradientExchange> exchange, make_exchange_(static_cast<int>(i)));
@@ -95,41 +109,50 @@ Status WorkerLoop::on_start(const wire::Start& start) {
         static_cast<int>(i) < start.resume_folder_size() ? start.resume_folder(static_cast<int>(i)) : "";
     auto runtime = PipelineRuntime::create(config, folder, std::move(exchange));
     if (!runtime.ok()) return runtime.error().with_context("pipeline '" + config.name + "'");
-    const PipelineMemory memory = (*runtime)->memory();
-    bytes += memory.total();
-    log_info("pipeline.loaded",
-             "pipeline={} weights=\"{}\" reference=\"{}\" kv=\"{}\" optimizer=\"{}\" activations=\"{}\"", config.name,
-             gigabytes(memory.weights), gigabytes(memory.reference), gigabytes(memory.kv), gigabytes(memory.optimizer),
-             gigabytes(memory.activations));
-    if (options_.memory_bytes_max != 0 && bytes > options_.memory_bytes_max) {
-      return Error(ErrorCode::kResourceExhausted, "pipeline '" + config.name +
-                                                      "' does not fit: with it the pipelines need " + gigabytes(bytes) +
-                                                      " of " + gigabytes(options_.memory_bytes_max) +
-                                                      "; lower rollout.kv_mb or train.micro_batch_tokens, set " +
-                                                      "train.recompute_activations, or raise memory_gb_per_worker");
-    }
+    memories.push_back((*runtime)->memory());
+    JIGSAW_RETURN_IF_ERROR(admit(std::span(job.config.pipelines).first(i + 1), memories));
     message.mutable_ready()->add_policy_version((*runtime)->trainer().version());
     message.mutable_ready()->add_weights_hash((*runtime)->weights().hash());
     pipelines_.push_back(*std::move(runtime));
   }
+  std::size_t total = 0;
+  for (const PipelineMemory& memory : memories) total += memory.total();
+  for (const auto& runtime : pipelines_) {
+    runtime->set_releases_memory(options_.memory_bytes_max != 0 && total > options_.memory_bytes_max);
+  }
   return send(message);
+}
+
+// Whether the last of these pipelines fits beside the others.
+Status WorkerLoop::admit(std::span<const PipelineConfig> configs, std::span<const PipelineMemory> memories) const {
+  const PipelineMemory& memory = memories.back();
+  log_info("pipeline.loaded",
+           "pipeline={} weights=\"{}\" rollout_weights=\"{}\" reference=\"{}\" kv=\"{}\" optimizer=\"{}\" "
+           "gradients=\"{}\" activations=\"{}\"",
+           configs.back().name, gigabytes(memory.weights), gigabytes(memory.rollout_weights),
+           gigabytes(memory.reference), gigabytes(memory.kv), gigabytes(memory.optimizer), gigabytes(memory.gradients),
+           gigabytes(memory.activations));
+  const std::size_t bytes = least_memory(configs, memories);
+  if (options_.memory_bytes_max == 0 || bytes <= options_.memory_bytes_max) return ok_status();
+  return Error(ErrorCode::kResourceExhausted,
+               "pipeline '" + configs.back().name + "' does not fit: with it the pipelines need " + gigabytes(bytes) +
+                   " of " + gigabytes(options_.memory_bytes_max) +
+                   ", even one after the other; lower rollout.kv_mb or train.micro_batch_tokens, set " +
+                   "train.recompute_activations, or raise memory_gb_per_worker");
 }
 
 Status WorkerLoop::on_dispatch(const wire::Dispatch& dispatch) {
   if (dispatch.pipeline() >= pipelines_.size())
     return Error(ErrorCode::kCorrupt, "was sent work of an unknown pipeline");
+  if (!(dispatch.share() > 0)) return Error(ErrorCode::kCorrupt, "was sent work with a share that is not above 0");
   PipelineRuntime& runtime = *pipelines_[dispatch.pipeline()];
+  const int pipeline = static_cast<int>(dispatch.pipeline());
+  // Making a sub-stage reads and writes what a quantum under way may be using.
+  executor_.finish_quanta(pipeline, parts_of(dispatch.work_case(), runtime));
   std::unique_ptr<SubStage> stage;
   switch (dispatch.work_case()) {
     case wire::Dispatch::kRollout: {
-      const std::uint64_t node = dispatch.node();
-      const auto on_trajectory = [this, node](wire::Trajectory trajectory) {
-        wire::FromWorker message;
-        message.mutable_trajectory()->set_node(node);
-        *message.mutable_trajectory()->mutable_trajectory() = std::move(trajectory);
-        return send(message);
-      };
-      JIGSAW_ASSIGN_OR_RETURN(stage, RolloutStage::create(runtime, dispatch.step(), dispatch.rollout(), on_trajectory));
+      JIGSAW_ASSIGN_OR_RETURN(stage, make_rollout(runtime, dispatch));
       break;
     }
     case wire::Dispatch::kLogprob: stage = std::make_unique<LogprobStage>(runtime, dispatch.logprob()); break;
@@ -138,9 +161,38 @@ Status WorkerLoop::on_dispatch(const wire::Dispatch& dispatch) {
       break;
     }
     case wire::Dispatch::kCheckpoint: stage = std::make_unique<CheckpointStage>(runtime, dispatch.checkpoint()); break;
+    case wire::Dispatch::kSync: stage = std::make_unique<SyncStage>(runtime, dispatch.sync()); break;
     case wire::Dispatch::WORK_NOT_SET: return Error(ErrorCode::kCorrupt, "was sent a dispatch without work");
   }
-  executor_.start(dispatch.node(), static_cast<int>(dispatch.pipeline()), dispatch.share(), std::move(stage));
+  executor_.start(dispatch.node(), pipeline, dispatch.share(), std::move(stage));
+  return ok_status();
+}
+
+Result<std::unique_ptr<SubStage>> WorkerLoop::make_rollout(PipelineRuntime& runtime, const wire::Dispatch& dispatch) {
+  const std::uint64_t node = dispatch.node();
+  const auto on_trajectory = [this, node](wire::Trajectory trajectory) {
+    wire::FromWorker message;
+    message.mutable_trajectory()->set_node(node);
+    *message.mutable_trajectory()->mutable_trajectory() = std::move(trajectory);
+    return send(message);
+  };
+  const auto on_entered = [this, node](SubStageKind kind) {
+    wire::FromWorker message;
+    wire::RolloutEntered& entered = *message.mutable_entered();
+    entered.set_node(node);
+    entered.set_kind(static_cast<std::uint32_t>(kind));
+    entered.set_busy_s(executor_.busy_s(node));
+    return send(message);
+  };
+  JIGSAW_ASSIGN_OR_RETURN(std::unique_ptr<SubStage> stage,
+                          RolloutStage::create(runtime, dispatch.step(), dispatch.rollout(), bins_,
+                                               {.on_trajectory = on_trajectory, .on_entered = on_entered}));
+  return stage;
+}
+
+Status WorkerLoop::on_reshare(const wire::Reshare& reshare) {
+  if (!(reshare.share() > 0)) return Error(ErrorCode::kCorrupt, "was sent a share that is not above 0");
+  executor_.reshare(reshare.node(), reshare.share());
   return ok_status();
 }
 

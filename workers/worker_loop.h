@@ -1,11 +1,12 @@
-// A worker: takes sub-stages from the controller and runs them on its lane until it is told to shut down. The thread
-// that calls run() is the only one that touches anything here.
+// A worker: takes sub-stages from the controller and runs them on its lanes until it is told to shut down. The thread
+// that calls run() is the executor thread (workers/executor.h) and the only one that touches anything here.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -16,12 +17,14 @@
 #include "workers/executor.h"
 #include "workers/pipeline_runtime.h"
 #include "workers/reduction/gradient_exchange.h"
+#include "workers/trainer/single_threaded_torch.h"
 
 namespace jigsaw {
 
 struct WorkerOptions {
   PeerId worker = 1;
   int num_threads = 1;
+  std::vector<int> cpus;                                 // num_threads to bind to (cpus_for_worker), or none
   std::uint64_t memory_bytes_max = 0;                    // of all its pipelines
   std::chrono::milliseconds controller_timeout{120000};  // to be told to start
 };
@@ -39,15 +42,22 @@ class WorkerLoop {
   Status receive_all(std::chrono::milliseconds wait);
   Status handle(const wire::ToWorker& message);
   Status on_start(const wire::Start& start);
+  Status admit(std::span<const PipelineConfig> configs, std::span<const PipelineMemory> memories) const;
   Status on_dispatch(const wire::Dispatch& dispatch);
+  Result<std::unique_ptr<SubStage>> make_rollout(PipelineRuntime& runtime, const wire::Dispatch& dispatch);
+  Status on_reshare(const wire::Reshare& reshare);
   Status report_done();
   Status send_heartbeat_if_due();
   Status send(const wire::FromWorker& message);
 
+  // For as long as lanes compute at the same time: LibTorch's setting is then 1 for every thread from the start, and no
+  // micro-batch changes it under another one.
+  const SingleThreadedTorch single_threaded_torch_;
   WorkerOptions options_;
   Transport& transport_;
   MakeExchange make_exchange_;
   const Clock& clock_;
+  TokenBins bins_;
   std::vector<std::unique_ptr<PipelineRuntime>> pipelines_;
   Executor executor_;  // after the pipelines, which its sub-stages refer to
   Clock::TimePoint last_heartbeat_{};

@@ -1,6 +1,5 @@
 // bench decode | step | gemm: what the performance claims rest on.
 #include <memory>
-#include <sstream>
 
 #include "core/lane.h"
 #include "examples/cli/commands.h"
@@ -9,6 +8,7 @@
 #include "rollout/kernels/gemm_bench.h"
 #include "rollout/kernels/kernels.h"
 #include "rollout/models/model_files.h"
+#include "workers/job/completion_lengths.h"
 #include "workers/trainer/step_bench.h"
 
 namespace jigsaw::cli {
@@ -24,23 +24,6 @@ struct BenchOptions {
   std::string lengths = "8x64";
   std::vector<int> rows{1, 4, 16, 64, 96, 256, 512};
 };
-
-// "7x16,1x256" is seven completions of 16 tokens and one of 256.
-Result<std::vector<int>> parse_lengths(const std::string& spec) {
-  std::vector<int> lengths;
-  std::stringstream stream(spec);
-  for (std::string part; std::getline(stream, part, ',');) {
-    int count = 0, length = 0;
-    char times = 0, rest = 0;
-    std::stringstream fields(part);
-    if (!(fields >> count >> times >> length) || times != 'x' || fields >> rest || count < 1 || length < 1 ||
-        count > 4096 || length > (1 << 20)) {
-      return Error(ErrorCode::kInvalidArgument, "--lengths " + spec + ": expected COUNTxLENGTH,.. such as 7x16,1x256");
-    }
-    lengths.insert(lengths.end(), static_cast<std::size_t>(count), length);
-  }
-  return lengths;
-}
 
 Status bench_decode(const BenchOptions& options) {
   JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<PolicyWeights> weights, load_model(options.model));
@@ -65,7 +48,9 @@ Status bench_decode(const BenchOptions& options) {
 }
 
 Status bench_step(BenchOptions options) {
-  JIGSAW_ASSIGN_OR_RETURN(options.step.completion_lengths, parse_lengths(options.lengths));
+  Result<std::vector<int>> lengths = parse_completion_lengths(options.lengths);
+  if (!lengths.ok()) return lengths.error().with_context("--lengths");
+  options.step.completion_lengths = *std::move(lengths);
   JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<PolicyWeights> weights, load_model(options.model));
   Lane lane(thread_count(options.threads));
   JIGSAW_ASSIGN_OR_RETURN(const std::vector<StepTiming> steps, time_training_steps(lane, *weights, options.step));

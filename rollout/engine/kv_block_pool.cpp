@@ -73,6 +73,11 @@ KvBlockPool::~KvBlockPool() {
   munmap(memory_, num_references_.size() * block_bytes());
 }
 
+void KvBlockPool::release_pages() {
+  CHECK_MSG(num_free() == num_total(), "KV pages are released under a lease");
+  madvise(memory_, num_references_.size() * block_bytes(), MADV_DONTNEED);  // zeroed when they are touched again
+}
+
 BlockId KvBlockPool::take() {
   CHECK(!free_.empty());
   const BlockId block = free_.back();

@@ -67,6 +67,9 @@ class KvBlockPool {
   // Free blocks that try_make_writable() would take.
   int num_wanted(const KvBlockLease& lease, int begin, int end) const;
 
+  // Gives the pages back to the machine until blocks are touched again. Only while all blocks are free.
+  void release_pages();
+
   int num_total() const { return static_cast<int>(num_references_.size()); }
   int num_free() const { return static_cast<int>(free_.size()); }
   int num_references(BlockId block) const { return num_references_[static_cast<std::size_t>(block)]; }

@@ -46,6 +46,11 @@ class PagedRolloutEngine final : public RolloutEngine {
     CHECK_MSG(idle(), "weights changed under running sequences");
     prefixes_.clear();
   }
+  void release_memory() override {
+    CHECK_MSG(idle(), "memory is released under running sequences");
+    prefixes_.clear();
+    pool_->release_pages();
+  }
   std::size_t kv_bytes_total() const override { return bytes_of(pool_->num_total()); }
   std::size_t kv_bytes_used() const override { return bytes_of(pool_->num_total() - pool_->num_free()); }
   void check_integrity() const override;

@@ -101,6 +101,9 @@ class RolloutEngine {
   virtual int num_waiting() const = 0;
   // Tells that the weights have changed: cached prefixes are dropped. Only while idle().
   virtual void on_weights_changed() = 0;
+  // Drops cached prefixes and gives the memory of the KV pool back to the machine until the next step(). Only while
+  // idle().
+  virtual void release_memory() = 0;
   virtual std::size_t kv_bytes_total() const = 0;
   virtual std::size_t kv_bytes_used() const = 0;  // cached prefixes included; they go when room is wanted
   // CHECKs the block accounting; for tests.

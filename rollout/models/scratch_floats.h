@@ -19,6 +19,7 @@ class ScratchFloats {
     return floats_.data();
   }
   float* data() { return floats_.data(); }
+  void release() { floats_ = AlignedFloats(); }
 
  private:
   AlignedFloats floats_;

@@ -38,6 +38,11 @@ class PassMemory {
     return LayerActivations::in(begin, config_, rows_);
   }
 
+  void release() {
+    inputs_.release();
+    activations_.release();
+  }
+
   static std::size_t input_floats(const ModelConfig& config, int rows, bool keep) {
     const std::size_t slots = keep ? static_cast<std::size_t>(config.num_layers) + 1 : 1;
     return slots * static_cast<std::size_t>(rows) * static_cast<std::size_t>(config.hidden_size);
@@ -115,6 +120,14 @@ TrainingPass::TrainingPass(const PolicyWeights& weights, int max_positions, bool
     : state_(std::make_unique<State>(weights, max_positions, recompute_activations)) {}
 
 TrainingPass::~TrainingPass() = default;
+
+void TrainingPass::release_memory() {
+  CHECK_MSG(!state_->awaits_backward, "memory is released between forward and backward");
+  state_->kept.release();
+  state_->passing.release();
+  state_->head.release_memory();
+  for (ScratchFloats* scratch : {&state_->layer_scratch, &state_->backward_scratch, &state_->kv}) scratch->release();
+}
 
 std::vector<float> TrainingPass::forward(Lane& lane, std::span<const ScoredSequence> sequences,
                                          std::span<float> entropies) {

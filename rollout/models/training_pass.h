@@ -41,8 +41,12 @@ class TrainingPass {
   // forward().
   void backward(Lane& lane, std::span<const float> dlogp, std::span<float> gradients);
 
+  // Frees what forward(), score() and backward() have taken; the next of them takes it again. Not between forward() and
+  // backward().
+  void release_memory();
+
   // Bytes of memory that forward() and backward() of `num_tokens` tokens take, for the memory ledger. The memory stays
-  // with the pass until it dies.
+  // with the pass until it dies or release_memory() is called.
   static std::size_t activation_bytes(const ModelConfig& config, int num_tokens, bool recompute_activations);
 
  private:

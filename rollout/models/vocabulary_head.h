@@ -28,6 +28,10 @@ class VocabularyHead {
                 std::span<const float> dlogp, std::span<float> gradients, float* dx);
   // The logits that scratch holds are not those of the pack that backward() will get.
   void forget_logits() { logits_kept_ = false; }
+  void release_memory() {
+    forget_logits();
+    scratch_.release();
+  }
 
   static std::size_t scratch_floats(const ModelConfig& config, int num_logits);
 

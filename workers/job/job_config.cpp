@@ -31,6 +31,7 @@ PipelineConfig read_pipeline(YamlSection& yaml, std::uint64_t job_seed, const st
   }
   // By name, not by place: the pipeline trains the same whichever others run beside it.
   pipeline.seed = philox_key(job_seed, XXH3_64bits(pipeline.name.data(), pipeline.name.size()), 0);
+  yaml.read_choice("mode", pipeline.mode, {"sync", "one_step_off"});
   read_model(yaml, pipeline, folder);
   read_task(yaml, pipeline, folder);
   read_reward(yaml, pipeline, folder);
@@ -41,7 +42,6 @@ PipelineConfig read_pipeline(YamlSection& yaml, std::uint64_t job_seed, const st
   checkpoint.read("every", pipeline.checkpoint.every, 0);
   checkpoint.read("keep", pipeline.checkpoint.keep, 1);
   checkpoint.finish();
-  yaml.read_choice("mode", pipeline.mode, {"sync"});
   yaml.read("weight", pipeline.weight, 1e-3, 1e3);
   double deadline_s = 0;
   yaml.read("deadline", deadline_s, 0, 1e7);
@@ -49,6 +49,18 @@ PipelineConfig read_pipeline(YamlSection& yaml, std::uint64_t job_seed, const st
   check_fit(yaml, pipeline);
   yaml.finish();
   return pipeline;
+}
+
+void read_bins(YamlSection& yaml, TokenBins& bins) {
+  YamlSection section = yaml.section("bins");
+  section.read("tail_below", bins.tail_below, 1, 1 << 20);
+  section.read("wide_from", bins.wide_from, 1, 1 << 20);
+  if (bins.wide_from <= bins.tail_below) {
+    section.add_error(section.has("wide_from") ? "wide_from" : "tail_below",
+                      "wide_from (" + std::to_string(bins.wide_from) + ") must be above tail_below (" +
+                          std::to_string(bins.tail_below) + ")");
+  }
+  section.finish();
 }
 
 }  // namespace
@@ -75,6 +87,7 @@ Result<Job> read_job(const std::string& text, const std::filesystem::path& name,
   yaml.read("worker_timeout_s", timeout_s, 1, 1e6);
   config.memory_bytes_per_worker = static_cast<std::uint64_t>(memory_gb * (1 << 30));
   config.worker_timeout = std::chrono::milliseconds(static_cast<std::int64_t>(timeout_s * 1000));
+  read_bins(yaml, config.bins);
   yaml.require("pipelines");
   std::set<std::string> names;
   for (YamlSection& section : yaml.list("pipelines")) {

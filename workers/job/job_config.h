@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "graph/sub_stage_kind.h"
 #include "rollout/engine/rollout_engine.h"
 #include "rollout/models/model_config.h"
 #include "workers/rewards/reward.h"
@@ -31,6 +32,9 @@ struct RolloutConfig {
   int group_size = 8;  // completions a prompt
   SamplingParams sampling;
   EngineOptions engine;
+  // For benchmarks: sample i of a step gets exactly forced_lengths[i mod count] tokens, end tokens are ignored. Empty =
+  // completions end by themselves. sampling.max_new_tokens is then the longest, sampling.ignore_eos is set.
+  std::vector<int> forced_lengths;
 };
 
 struct TrainConfig {
@@ -57,11 +61,14 @@ struct PipelineConfig {
   RolloutConfig rollout;
   TrainConfig train;
   CheckpointConfig checkpoint;
-  std::string mode = "sync";              // sync: a step's rollout uses the weights of the step before
+  // sync: the rollout of step s uses the weights after step s-1. one_step_off: those after step s-2 (steps 1 and 2: the
+  // first ones), always, whatever the timing; the update of step s-1 runs beside it.
+  std::string mode = "sync";
   double weight = 1.0;                    // share of a worker against other pipelines
   std::chrono::milliseconds deadline{0};  // wished length of a step; 0 = none
   std::uint64_t seed = 0;                 // of (job seed, name): the same whichever pipelines run beside it
 
+  bool is_one_step_off() const { return mode == "one_step_off"; }
   bool from_scratch() const { return model.empty(); }
   bool needs_reference() const { return algorithm.beta > 0; }
   int samples_per_step() const { return rollout.prompts_per_step * rollout.group_size; }
@@ -74,6 +81,7 @@ struct JobConfig {
   std::string policy = "greedy";                    // of the scheduler
   std::uint64_t memory_bytes_per_worker = 0;        // 0 = what the machine has, shared out
   std::chrono::milliseconds worker_timeout{60000};  // silence after which a worker counts as lost
+  TokenBins bins;                                   // where a rollout's passes go over into the next sub-stage
   std::vector<PipelineConfig> pipelines;
 };
 

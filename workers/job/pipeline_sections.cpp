@@ -1,13 +1,17 @@
 #include "workers/job/pipeline_sections.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "core/nearest_name.h"
+#include "workers/job/completion_lengths.h"
 
 namespace jigsaw {
 namespace {
 
 constexpr int kSizeMax = 1 << 20;  // of any dimension of a model from scratch
+// Of samples that are a step old, unless the job says otherwise.
+constexpr double kImportanceCap = 2;
 
 // "~/x" and "$CACHE/x" (the cache bootstrap.sh fills); else relative to the job file.
 std::filesystem::path resolve_path(const std::string& text, const std::filesystem::path& folder) {
@@ -63,6 +67,18 @@ void read_scratch_model(YamlSection& yaml, PipelineConfig& pipeline) {
                                       " (hidden_size / num_heads unless given)");
   }
   section.finish();
+}
+
+void read_forced_lengths(YamlSection& section, RolloutConfig& rollout) {
+  std::string text;
+  section.read("forced_lengths", text);
+  if (text.empty()) return;
+  Result<std::vector<int>> lengths = parse_completion_lengths(text);
+  if (!lengths.ok()) return section.add_error("forced_lengths", lengths.error().message());
+  if (section.has("stop")) section.add_error("forced_lengths", "completions of a given length cannot end by stop, too");
+  rollout.forced_lengths = *std::move(lengths);
+  rollout.sampling.max_new_tokens = *std::ranges::max_element(rollout.forced_lengths);
+  rollout.sampling.ignore_eos = true;
 }
 
 RewardConfig read_reward_part(YamlSection& yaml, const std::filesystem::path& folder, int depth) {
@@ -155,6 +171,7 @@ void read_reward(YamlSection& yaml, PipelineConfig& pipeline, const std::filesys
 }
 
 void read_algorithm(YamlSection& yaml, PipelineConfig& pipeline) {
+  if (pipeline.is_one_step_off()) pipeline.algorithm.importance_cap = kImportanceCap;
   if (yaml.has("algorithm") && !yaml.is_map("algorithm")) {
     yaml.read_choice("algorithm", pipeline.algorithm.name, algorithm_names());
     return;
@@ -175,6 +192,7 @@ void read_rollout(YamlSection& yaml, PipelineConfig& pipeline) {
   section.read("group_size", rollout.group_size, 1, 1 << 16);
   SamplingParams& sampling = rollout.sampling;
   section.read("max_new_tokens", sampling.max_new_tokens, 1, 1 << 24);
+  read_forced_lengths(section, rollout);
   double temperature = sampling.temperature, top_p = sampling.top_p;
   section.read("temperature", temperature, 0, 100);
   section.read("top_p", top_p, 0, 1);
@@ -226,7 +244,9 @@ void check_fit(YamlSection& yaml, PipelineConfig& pipeline) {
                                 std::to_string(pipeline.rollout.prompts_per_step));
   }
   if (pipeline.rollout.sampling.max_new_tokens >= pipeline.rollout.engine.max_positions) {
-    yaml.add_error("rollout", "max_new_tokens must be below max_positions (" +
+    const char* key = pipeline.rollout.forced_lengths.empty() ? "max_new_tokens" : "forced_lengths";
+    yaml.add_error("rollout", std::string(key) + ": " + std::to_string(pipeline.rollout.sampling.max_new_tokens) +
+                                  " must be below max_positions (" +
                                   std::to_string(pipeline.rollout.engine.max_positions) +
                                   "), which holds the prompt, too");
   }

@@ -8,6 +8,7 @@
 
 namespace jigsaw {
 
+// `mode` has been read.
 // `folder`: where relative paths start from.
 void read_model(YamlSection& yaml, PipelineConfig& pipeline, const std::filesystem::path& folder);
 void read_task(YamlSection& yaml, PipelineConfig& pipeline, const std::filesystem::path& folder);

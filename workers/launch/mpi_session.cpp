@@ -8,6 +8,8 @@
 #include <mutex>
 #include <thread>
 
+#include "core/lane.h"
+#include "workers/lane_set.h"
 #include "workers/launch/mpi_exchange.h"
 
 namespace jigsaw {
@@ -15,6 +17,7 @@ namespace {
 
 constexpr std::chrono::seconds kFinalizeMax{20};
 constexpr std::size_t kKeySize = 40;
+constexpr std::size_t kCpusMax = 1024;  // of one machine: what a cpu_set_t holds
 
 Status check_mpi(int code, const std::string& doing) {
   if (code == MPI_SUCCESS) return ok_status();
@@ -94,6 +97,31 @@ Result<std::vector<std::string>> MpiSession::gather_keys(const std::string& publ
   for (int worker = 1; worker < num_ranks_; ++worker)
     keys.push_back(all.substr(kKeySize * static_cast<std::size_t>(worker), kKeySize));
   return keys;
+}
+
+Result<std::vector<int>> MpiSession::cpus_for_lanes(int num_threads) {
+  CHECK(rank_ > 0);
+  MPI_Comm machine = MPI_COMM_NULL;
+  JIGSAW_RETURN_IF_ERROR(
+      check_mpi(MPI_Comm_split_type(communicators_->workers, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &machine),
+                "finding the workers of this machine"));
+  int own = 0, count = 0;
+  MPI_Comm_rank(machine, &own);
+  MPI_Comm_size(machine, &count);
+  std::vector<unsigned char> mask(kCpusMax, 0), masks(kCpusMax * static_cast<std::size_t>(count));
+  for (const int cpu : usable_cpus()) {
+    if (static_cast<std::size_t>(cpu) < kCpusMax) mask[static_cast<std::size_t>(cpu)] = 1;
+  }
+  const Status gathered = check_mpi(MPI_Allgather(mask.data(), static_cast<int>(kCpusMax), MPI_BYTE, masks.data(),
+                                                  static_cast<int>(kCpusMax), MPI_BYTE, machine),
+                                    "sharing out the cores");
+  MPI_Comm_free(&machine);
+  if (!gathered.ok()) return gathered.error();
+  std::vector<std::vector<int>> usable(static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < masks.size(); ++i) {
+    if (masks[i] != 0) usable[i / kCpusMax].push_back(static_cast<int>(i % kCpusMax));
+  }
+  return cpus_for_worker(usable, static_cast<std::size_t>(own), num_threads);
 }
 
 Result<std::unique_ptr<GradientExchange>> MpiSession::make_exchange() {

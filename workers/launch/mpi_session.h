@@ -30,6 +30,9 @@ class MpiSession {
   Result<std::string> broadcast(const std::string& text);
   // The public key of each worker, on rank 0; each worker gives its own.
   Result<std::vector<std::string>> gather_keys(const std::string& public_key);
+  // Workers only, all of them together: the CPUs that this worker's lanes are to be bound to, out of the affinity masks
+  // of all workers on its machine; empty = do not bind (see cpus_for_worker).
+  Result<std::vector<int>> cpus_for_lanes(int num_threads);
   // Workers only, all of them, in the same order: an exchange of its own.
   Result<std::unique_ptr<GradientExchange>> make_exchange();
 

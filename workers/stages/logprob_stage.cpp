@@ -24,6 +24,7 @@ Status LogprobStage::run_quantum(Lane& lane) {
     for (const float logprob : logprobs[i]) scored_[next_ + i].add_ref_logprobs(logprob);
   }
   next_ = end;
+  if (done()) runtime_.on_training_ended();
   return ok_status();
 }
 

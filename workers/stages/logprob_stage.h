@@ -15,6 +15,9 @@ class LogprobStage : public SubStage {
  public:
   LogprobStage(PipelineRuntime& runtime, const wire::LogprobWork& work);
 
+  PipelineParts uses() const override {
+    return runtime_.has_rollout_copy() ? PipelineParts::kTraining : PipelineParts::kAll;
+  }
   Status poll() override { return ok_status(); }
   bool runnable() const override { return !done(); }
   Status run_quantum(Lane& lane) override;

@@ -1,14 +1,17 @@
 #include "workers/stages/rollout_stage.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 namespace jigsaw {
 
 Result<std::unique_ptr<RolloutStage>> RolloutStage::create(PipelineRuntime& runtime, std::int64_t step,
-                                                           const wire::RolloutWork& work,
-                                                           std::function<Status(wire::Trajectory)> on_trajectory) {
-  CHECK(work.policy_version() == runtime.trainer().version());
-  std::unique_ptr<RolloutStage> stage(new RolloutStage(runtime, std::move(on_trajectory)));
+                                                           const wire::RolloutWork& work, TokenBins bins,
+                                                           RolloutListener listener) {
+  CHECK(work.policy_version() == runtime.rollout_version());
+  std::unique_ptr<RolloutStage> stage(
+      new RolloutStage(runtime, RolloutPhase(bins, work.samples_size()), std::move(listener)));
   for (const std::uint32_t index : work.samples()) {
     JIGSAW_ASSIGN_OR_RETURN(PipelineRuntime::SampleRequest made, runtime.sample_request(step, index));
     Sample sample;
@@ -29,9 +32,13 @@ Result<std::unique_ptr<RolloutStage>> RolloutStage::create(PipelineRuntime& runt
 }
 
 Status RolloutStage::run_quantum(Lane& lane) {
-  const EngineStep step = runtime_.engine().step(lane);
+  EngineStep step = runtime_.engine().step(lane);
   recomputed_tokens_ += step.recomputed_tokens;
-  for (const RolloutOutput& output : step.finished) JIGSAW_RETURN_IF_ERROR(ask_for_reward(output));
+  std::ranges::move(step.finished, std::back_inserter(ended_));
+  if (runtime_.engine().idle()) runtime_.on_rollout_ended();
+  const int num_rows = step.decode_tokens + step.prefill_tokens;
+  if (num_rows == 0) return ok_status();  // first tokens out of cached prompts only
+  if (const auto kind = phase_.after_pass(num_rows, runtime_.engine().num_waiting())) entered_ = kind;
   return ok_status();
 }
 
@@ -52,6 +59,16 @@ Status RolloutStage::ask_for_reward(const RolloutOutput& output) {
 }
 
 Status RolloutStage::poll() {
+  for (const RolloutOutput& output : std::exchange(ended_, {})) JIGSAW_RETURN_IF_ERROR(ask_for_reward(output));
+  JIGSAW_RETURN_IF_ERROR(take_rewards());
+  if (!done() && runtime_.engine().idle()) {
+    if (const auto kind = phase_.wait_for_rewards()) entered_ = kind;
+  }
+  const auto entered = std::exchange(entered_, std::nullopt);
+  return entered && !done() ? listener_.on_entered(*entered) : ok_status();
+}
+
+Status RolloutStage::take_rewards() {
   JIGSAW_ASSIGN_OR_RETURN(const std::vector<RewardReply> replies, runtime_.reward().poll(std::chrono::milliseconds(0)));
   for (const RewardReply& reply : replies) {
     const auto sample = samples_.find(reply.id);
@@ -60,7 +77,7 @@ Status RolloutStage::poll() {
     trajectory.set_reward(reply.reward);
     for (const auto& [name, value] : reply.parts) (*trajectory.mutable_reward_parts())[name] = value;
     trajectory.set_reward_error(reply.error);
-    JIGSAW_RETURN_IF_ERROR(on_trajectory_(std::move(trajectory)));
+    JIGSAW_RETURN_IF_ERROR(listener_.on_trajectory(std::move(trajectory)));
     samples_.erase(sample);
   }
   return ok_status();
@@ -72,6 +89,8 @@ bool RolloutStage::cancel() {
   for (const auto& [index, sample] : samples_)
     (void)runtime_.engine().cancel(index);  // those that ended are gone there
   samples_.clear();
+  ended_.clear();
+  if (runtime_.engine().idle()) runtime_.on_rollout_ended();
   return true;
 }
 

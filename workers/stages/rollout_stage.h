@@ -1,27 +1,40 @@
 // Rolls out some samples of a step and asks for their rewards as they end. A quantum is one forward pass of the engine.
+// Rewards are asked for in poll(): external ones end with the thread that started them, which is to be the executor's.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "core/wire/messages.pb.h"
 #include "workers/pipeline_runtime.h"
+#include "workers/stages/rollout_phase.h"
 #include "workers/sub_stage.h"
 
 namespace jigsaw {
 
+// Whom a rollout tells; both are called from poll().
+struct RolloutListener {
+  std::function<Status(wire::Trajectory)> on_trajectory;  // once a sample, with its reward
+  std::function<Status(SubStageKind)> on_entered;         // each sub-stage after the first
+};
+
 class RolloutStage : public SubStage {
  public:
-  // `on_trajectory` is called once a sample, with its reward. `runtime` outlives the stage.
+  // `runtime` outlives the stage.
   static Result<std::unique_ptr<RolloutStage>> create(PipelineRuntime& runtime, std::int64_t step,
-                                                      const wire::RolloutWork& work,
-                                                      std::function<Status(wire::Trajectory)> on_trajectory);
+                                                      const wire::RolloutWork& work, TokenBins bins,
+                                                      RolloutListener listener);
 
+  PipelineParts uses() const override {
+    return runtime_.has_rollout_copy() ? PipelineParts::kRollout : PipelineParts::kAll;
+  }
   Status poll() override;
-  bool runnable() const override { return !runtime_.engine().idle(); }
+  bool runnable() const override { return !samples_.empty() && !runtime_.engine().idle(); }
   Status run_quantum(Lane& lane) override;
   bool done() const override { return samples_.empty(); }
   bool cancel() override;
@@ -29,16 +42,20 @@ class RolloutStage : public SubStage {
   void fill(wire::NodeDone& done) override;
 
  private:
-  RolloutStage(PipelineRuntime& runtime, std::function<Status(wire::Trajectory)> on_trajectory)
-      : runtime_(runtime), on_trajectory_(std::move(on_trajectory)) {}
+  RolloutStage(PipelineRuntime& runtime, RolloutPhase phase, RolloutListener listener)
+      : runtime_(runtime), listener_(std::move(listener)), phase_(phase) {}
   Status ask_for_reward(const RolloutOutput& output);
+  Status take_rewards();
 
   struct Sample {
     Prompt prompt;
     wire::Trajectory trajectory;  // complete but for the reward once the rollout has ended
   };
   PipelineRuntime& runtime_;
-  std::function<Status(wire::Trajectory)> on_trajectory_;
+  RolloutListener listener_;
+  RolloutPhase phase_;
+  std::optional<SubStageKind> entered_;      // not told yet
+  std::vector<RolloutOutput> ended_;         // no reward asked for yet
   std::map<std::uint64_t, Sample> samples_;  // those without a reward yet, by index in the step
   std::int64_t recomputed_tokens_ = 0;
 };

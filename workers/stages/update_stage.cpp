@@ -33,7 +33,7 @@ Result<std::unique_ptr<UpdateStage>> UpdateStage::create(PipelineRuntime& runtim
     }
     stage->slots_.emplace(static_cast<int>(slot), std::move(batch));
   }
-  if (stage->slots_.empty()) JIGSAW_RETURN_IF_ERROR(stage->begin_exchange());
+  if (stage->slots_.empty()) stage->phase_ = Phase::kSummed;
   return stage;
 }
 
@@ -41,7 +41,8 @@ Status UpdateStage::run_quantum(Lane& lane) {
   if (phase_ == Phase::kSlots) return run_slot_quantum(lane);
   CHECK(phase_ == Phase::kApply);
   JIGSAW_ASSIGN_OR_RETURN(const UpdateStats update, runtime_.trainer().apply_update(lane, gradient_.span()));
-  runtime_.engine().on_weights_changed();
+  runtime_.on_weights_trained();
+  runtime_.on_training_ended();
   stats_.set_grad_norm(update.grad_norm);
   stats_.set_lr(update.lr);
   stats_.set_weights_hash(update.weights_hash);
@@ -60,7 +61,8 @@ Status UpdateStage::run_slot_quantum(Lane& lane) {
   JIGSAW_ASSIGN_OR_RETURN(const bool more, runtime_.trainer().run_micro_batch(lane));
   if (more) return ok_status();
   end_slot(lane);
-  return slots_.empty() ? begin_exchange() : ok_status();
+  if (slots_.empty()) phase_ = Phase::kSummed;
+  return ok_status();
 }
 
 void UpdateStage::end_slot(Lane& lane) {
@@ -77,14 +79,12 @@ void UpdateStage::end_slot(Lane& lane) {
   current_slot_ = -1;
 }
 
-Status UpdateStage::begin_exchange() {
-  phase_ = Phase::kExchange;
-  gradient_ = sum_.take_buffer(runtime_.weights().floats().size());
-  JIGSAW_RETURN_IF_ERROR(runtime_.exchange().start(owners_, sum_, gradient_.span()));
-  return poll();
-}
-
 Status UpdateStage::poll() {
+  if (phase_ == Phase::kSummed) {
+    gradient_ = sum_.take_buffer(runtime_.weights().floats().size());
+    JIGSAW_RETURN_IF_ERROR(runtime_.exchange().start(owners_, sum_, gradient_.span()));
+    phase_ = Phase::kExchange;
+  }
   if (phase_ != Phase::kExchange) return ok_status();
   JIGSAW_ASSIGN_OR_RETURN(const bool arrived, runtime_.exchange().poll(exchange_lane_));
   if (arrived) phase_ = Phase::kApply;

@@ -1,6 +1,7 @@
-// One optimizer update. A quantum is a micro-batch, or the optimizer step at the end.
+// One optimizer update. A quantum is a micro-batch, or the optimizer step at the end. The exchange is started and
+// looked after in poll(): it talks over MPI.
 //
-//   kSlots --(own slots summed)--> kExchange --(whole gradient here)--> kApply --> kDone
+//   kSlots --(own slots summed)--> kSummed --> kExchange --(whole gradient here)--> kApply --> kDone
 #pragma once
 
 #include <cstddef>
@@ -22,6 +23,9 @@ class UpdateStage : public SubStage {
   static Result<std::unique_ptr<UpdateStage>> create(PipelineRuntime& runtime, std::uint32_t worker,
                                                      const wire::UpdateWork& work);
 
+  PipelineParts uses() const override {
+    return runtime_.has_rollout_copy() ? PipelineParts::kTraining : PipelineParts::kAll;
+  }
   Status poll() override;
   bool runnable() const override { return phase_ == Phase::kSlots || phase_ == Phase::kApply; }
   Status run_quantum(Lane& lane) override;
@@ -33,12 +37,11 @@ class UpdateStage : public SubStage {
   void fill(wire::NodeDone& done) override { *done.mutable_update() = stats_; }
 
  private:
-  enum class Phase { kSlots, kExchange, kApply, kDone };
+  enum class Phase { kSlots, kSummed, kExchange, kApply, kDone };
 
   UpdateStage(PipelineRuntime& runtime, std::vector<std::uint32_t> owners);
   Status run_slot_quantum(Lane& lane);
   void end_slot(Lane& lane);
-  Status begin_exchange();
 
   PipelineRuntime& runtime_;
   std::vector<std::uint32_t> owners_;

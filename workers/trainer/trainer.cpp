@@ -101,6 +101,8 @@ class TorchTrainer final : public Trainer {
   Status save_optimizer(const std::string& file) const override { return optimizer_.save(file); }
   Status load_optimizer(const std::string& file) override { return optimizer_.load(file); }
 
+  void release_memory() override { pass_.release_memory(); }
+
   std::size_t state_bytes() const override {
     return sizeof(float) * gradient_.size() + AdamwOptimizer::state_bytes(weights_.layout());
   }

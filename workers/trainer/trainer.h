@@ -80,6 +80,9 @@ class Trainer {
   virtual Status save_optimizer(const std::string& file) const = 0;
   virtual Status load_optimizer(const std::string& file) = 0;
 
+  // Frees the memory of activations; the next micro-batch or score() takes it again. Not within a slot.
+  virtual void release_memory() = 0;
+
   // Bytes of gradients and moments, and of the activations of one micro-batch; for the memory ledger.
   virtual std::size_t state_bytes() const = 0;
   virtual std::size_t activation_bytes() const = 0;

@@ -35,6 +35,27 @@ TEST(KvBlockPoolTest, ShortageLeasesNothing) {
   EXPECT_EQ(pool->num_free(), 1);
 }
 
+TEST(KvBlockPoolTest, ReleasedPagesAreZeroAndUsableAgain) {
+  const auto pool = pool_of(4, 4096);
+  {
+    const auto lease = pool->try_lease(4);
+    for (float* base : lease->bases()) base[0] = base[4095] = 1;
+  }
+  pool->release_pages();
+  const auto lease = pool->try_lease(4);
+  for (float* base : lease->bases()) {
+    EXPECT_EQ(base[0], 0);
+    base[4095] = 2;
+    EXPECT_EQ(base[4095], 2);
+  }
+}
+
+TEST(KvBlockPoolDeathTest, PagesAreNotReleasedUnderALease) {
+  const auto pool = pool_of(2);
+  const auto lease = pool->try_lease(1);
+  EXPECT_DEATH(pool->release_pages(), "under a lease");
+}
+
 TEST(KvBlockPoolTest, MovedLeaseIsHeldOnce) {
   const auto pool = pool_of(4);
   KvBlockLease a = std::move(*pool->try_lease(2));

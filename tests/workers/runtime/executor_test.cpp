@@ -104,6 +104,17 @@ TEST_F(ExecutorTest, NothingRunnableSaysSo) {
   EXPECT_FALSE(*ran);
 }
 
+TEST_F(ExecutorTest, ANewShareWeighsTheTimeFromThenOn) {
+  start(1, 'a', 100, milliseconds(10));
+  start(2, 'b', 100, milliseconds(10));
+  run(20);
+  executor.reshare(1, 3);
+  executor.reshare(77, 9);  // ended meanwhile
+  log.clear();
+  run(40);
+  EXPECT_NEAR(static_cast<double>(std::count(log.begin(), log.end(), 'a')), 30, 1);
+}
+
 TEST_F(ExecutorTest, DoneAndCancelledOnesAreTakenInOrder) {
   start(2, 'b', 5, milliseconds(1));
   start(1, 'a', 1, milliseconds(1));

@@ -1,0 +1,69 @@
+#include "workers/job/job_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace jigsaw {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr char kJob[] = R"(pipelines:
+- name: a
+  model_config: {hidden_size: 16, num_heads: 2}
+  task: copy
+  reward: exact_match
+  rollout: {max_new_tokens: 8, max_positions: 32}
+)";
+
+JobConfig read_with(const std::vector<std::string>& settings) {
+  auto job = read_job(kJob, "job.yaml", settings);
+  EXPECT_TRUE(job.ok()) << (job.ok() ? "" : job.error().message());
+  return job.ok() ? job->config : JobConfig();
+}
+
+std::string errors_with(const std::vector<std::string>& settings) {
+  const auto job = read_job(kJob, "job.yaml", settings);
+  return job.ok() ? "" : job.error().message();
+}
+
+TEST(JobConfigTest, BinsAreThoseOfTheGraphUnlessGiven) {
+  EXPECT_EQ(read_with({}).bins.tail_below, TokenBins{}.tail_below);
+  EXPECT_EQ(read_with({}).bins.wide_from, TokenBins{}.wide_from);
+  const TokenBins bins = read_with({"bins.tail_below=2", "bins.wide_from=16"}).bins;
+  EXPECT_EQ(bins.tail_below, 2);
+  EXPECT_EQ(bins.wide_from, 16);
+}
+
+TEST(JobConfigTest, BinsThatOverlapAreRefused) {
+  EXPECT_THAT(errors_with({"bins.tail_below=64"}), HasSubstr("wide_from (64) must be above tail_below (64)"));
+  EXPECT_THAT(errors_with({"bins.tail_below=0"}), HasSubstr("bins.tail_below: 0 is below 1"));
+  EXPECT_THAT(errors_with({"bins.tail_bellow=3"}), HasSubstr("did you mean 'tail_below'?"));
+}
+
+TEST(JobConfigTest, ForcedLengthsAreReadAndDecideTheLongest) {
+  const RolloutConfig rollout = read_with({"pipelines.a.rollout.forced_lengths=\"2x4,1x16\""}).pipelines[0].rollout;
+  EXPECT_THAT(rollout.forced_lengths, ElementsAre(4, 4, 16));
+  EXPECT_EQ(rollout.sampling.max_new_tokens, 16);
+  EXPECT_TRUE(rollout.sampling.ignore_eos);
+}
+
+TEST(JobConfigTest, ForcedLengthsThatCannotBeAreRefused) {
+  EXPECT_THAT(errors_with({"pipelines.a.rollout.forced_lengths=1y4"}), HasSubstr("expected COUNTxLENGTH"));
+  EXPECT_THAT(errors_with({"pipelines.a.rollout.forced_lengths=1x32"}),
+              HasSubstr("forced_lengths: 32 must be below max_positions (32)"));
+  EXPECT_THAT(errors_with({"pipelines.a.rollout.forced_lengths=1x4", "pipelines.a.rollout.stop=[x]"}),
+              HasSubstr("cannot end by stop, too"));
+}
+
+TEST(JobConfigTest, SamplesOfAnOlderPolicyAreWeighedUnlessTheJobSaysOtherwise) {
+  EXPECT_EQ(read_with({}).pipelines[0].algorithm.importance_cap, 0);
+  EXPECT_EQ(read_with({"pipelines.a.mode=one_step_off"}).pipelines[0].algorithm.importance_cap, 2);
+  const std::vector<std::string> settings = {"pipelines.a.mode=one_step_off", "pipelines.a.algorithm.importance_cap=0"};
+  EXPECT_EQ(read_with(settings).pipelines[0].algorithm.importance_cap, 0);
+  EXPECT_THAT(errors_with({"pipelines.a.mode=one_step_of"}), HasSubstr("did you mean 'one_step_off'?"));
+}
+
+}  // namespace
+}  // namespace jigsaw
