@@ -14,7 +14,8 @@ namespace {
 constexpr std::chrono::milliseconds kReceiveWait{20};
 constexpr std::chrono::milliseconds kTickEvery{100};
 constexpr std::chrono::seconds kStallReportAfter{30};
-constexpr int kMessagesPerRound = 256;  // handled before the policy is asked again
+constexpr std::chrono::milliseconds kAskAgainAfter{500};  // while the policy holds something back
+constexpr int kMessagesPerRound = 256;                    // handled before the policy is asked again
 
 double percentile(std::vector<double> values, double share) {
   if (values.empty()) return 0;
@@ -330,12 +331,16 @@ bool Controller::is_committed(int pipeline) const {
 }
 
 Status Controller::schedule() {
+  const bool asks_again = !waits_.empty() && clock_.now() - last_decision_ > kAskAgainAfter;
+  if (plan_.revision() == decided_revision_ && !asks_again) return ok_status();
+  decided_revision_ = plan_.revision();
+  last_decision_ = clock_.now();
   const auto begin = std::chrono::steady_clock::now();
   const Decision decision = policy_->choose(plan_, capacity_, clock_.now());
   const auto took = std::chrono::steady_clock::now() - begin;
   explain(decision);
   for (const ShareChange& change : decision.reshare) JIGSAW_RETURN_IF_ERROR(reshare(change));
-  if (decision.start.empty()) return ok_status();
+  if (decision.start.empty() && decision.reshare.empty() && decision.wait.empty()) return ok_status();
   decision_us_.push_back(std::chrono::duration<double, std::micro>(took).count());
   for (const DispatchChoice& choice : decision.start) {
     // While stopping, only steps that have begun to change the weights are taken to their end.
@@ -344,6 +349,7 @@ Status Controller::schedule() {
     if (stopping_ && !ends_its_step) continue;
     JIGSAW_RETURN_IF_ERROR(dispatch(choice));
   }
+  decided_revision_ = plan_.revision();  // what was started by itself asks for no other decision
   return ok_status();
 }
 
@@ -556,7 +562,8 @@ RunSummary Controller::summarize() const {
   }
   if (summary.wall_s > 0) {
     summary.tokens_per_s = static_cast<double>(summary.tokens) / summary.wall_s;
-    summary.worker_busy_share = busy_s_ / (summary.wall_s * options_.num_workers);
+    // Two lanes of a worker can be busy at the same time.
+    summary.worker_busy_share = std::min(1.0, busy_s_ / (summary.wall_s * options_.num_workers));
   }
   summary.decisions = static_cast<std::int64_t>(decision_us_.size());
   summary.decision_us_p50 = percentile(decision_us_, 0.50);

@@ -126,8 +126,9 @@ class Controller {
   std::vector<Worker> workers_;                     // [0] unused
   std::map<std::uint64_t, Dispatched> dispatched_;  // by the id that the worker was sent
   std::uint64_t next_dispatch_ = 1;
-  Clock::TimePoint begin_, last_progress_, last_tick_;
-  double busy_s_ = 0;  // of all workers
+  Clock::TimePoint begin_, last_progress_, last_tick_, last_decision_;
+  std::int64_t decided_revision_ = -1;  // of the plan, at the last decision
+  double busy_s_ = 0;                   // of all workers
   std::vector<double> decision_us_;
   bool stopping_ = false;
 };

@@ -6,9 +6,14 @@
 namespace jigsaw {
 namespace {
 
-std::string gigabytes(std::size_t bytes) {
+std::string size_text(std::size_t bytes) {
   char text[32];
-  std::snprintf(text, sizeof text, "%.2f GB", static_cast<double>(bytes) / (1 << 30));
+  const auto value = static_cast<double>(bytes);
+  if (bytes < std::size_t{100} << 20) {
+    std::snprintf(text, sizeof text, "%.3g MB", value / (1 << 20));
+  } else {
+    std::snprintf(text, sizeof text, "%.2f GB", value / (1 << 30));
+  }
   return text;
 }
 
@@ -34,9 +39,9 @@ Status MemoryLedger::admit(const std::vector<std::string>& names) const {
     return Error(
         ErrorCode::kResourceExhausted,
         "pipeline '" + names[i] + "' can never run: weights, references and optimizers of all pipelines take " +
-            gigabytes(resident()) + " of a worker's " + gigabytes(limit_) + ", and its " +
+            size_text(resident()) + " of a worker's " + size_text(limit_) + ", and its " +
             (pipelines_[i].rollout > pipelines_[i].training ? "rollout (KV cache) " : "training ") + "needs " +
-            gigabytes(largest) +
+            size_text(largest) +
             " more; lower rollout.kv_mb or train.micro_batch_tokens, set train.recompute_activations, or raise "
             "memory_gb_per_worker");
   }

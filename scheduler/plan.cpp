@@ -155,12 +155,14 @@ double Plan::end_running(NodeRef ref) {
 
 void Plan::start(NodeRef ref, double share, Clock::TimePoint now) {
   CHECK(state(ref) == NodeState::kReady);
+  ++revision_;
   ready_.erase(ref);
   begin_running(ref, share, now);
 }
 
 void Plan::finish(NodeRef ref, Clock::TimePoint now) {
   CHECK(state(ref) == NodeState::kRunning);
+  ++revision_;
   const Graph& graph = window(ref.pipeline).graph(ref.step);
   const Node& its_node = graph.node(ref.node);
   StepRun& step = step_run(ref);
@@ -197,6 +199,7 @@ void Plan::advance(int pipeline, Clock::TimePoint now) {
 }
 
 void Plan::stop(int pipeline) {
+  ++revision_;
   Run& of = run(pipeline);
   if (!of.done) ++num_done_;
   of.done = true;
@@ -208,7 +211,10 @@ void Plan::stop(int pipeline) {
   }
 }
 
-void Plan::set_forecast(int pipeline, Forecast forecast) { run(pipeline).forecast = std::move(forecast); }
+void Plan::set_forecast(int pipeline, Forecast forecast) {
+  ++revision_;
+  run(pipeline).forecast = std::move(forecast);
+}
 
 Clock::TimePoint Plan::ready_since(NodeRef ref) const {
   return step_run(ref).ready_since[static_cast<std::size_t>(ref.node)];

@@ -54,6 +54,9 @@ class Plan {
   // Nodes of this kind in a step of the window that are not done.
   int num_open(int pipeline, std::int64_t step, SubStageKind kind) const;
 
+  // Grows whenever anything starts, ends, or becomes known that could change a decision.
+  std::int64_t revision() const { return revision_; }
+
   const std::set<NodeRef>& ready() const { return ready_; }
   const std::set<NodeRef>& running() const { return running_; }
   const std::vector<NodeRef>& running_on(int worker) const { return running_on_[static_cast<std::size_t>(worker)]; }
@@ -126,6 +129,7 @@ class Plan {
   std::vector<std::vector<Progress>> progress_on_;  // beside running_on_
   int num_workers_;
   int num_done_ = 0;
+  std::int64_t revision_ = 0;
 };
 
 }  // namespace jigsaw

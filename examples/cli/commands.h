@@ -25,6 +25,12 @@ void add_bench(CLI::App& app, int& exit_code);
 void add_inspect(CLI::App& app, int& exit_code);
 void add_report(CLI::App& app, int& exit_code);
 
+struct RunRequest;
+// The options of commands that take a job: file, --workers, --policy, --set.
+void add_job_options(CLI::App& command, RunRequest& request);
+// Whether there is a policy of this name.
+Status check_policy(const std::string& name);
+
 // Prints "jigsaw: <message>" to stderr; 2 for what the user gave wrongly, else 1.
 int report_error(const Error& error);
 inline int exit_code_of(const Status& status) { return status.ok() ? kDone : report_error(status.error()); }

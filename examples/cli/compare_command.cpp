@@ -38,10 +38,7 @@ double median(std::vector<double> values) {
 Result<std::vector<std::string>> policies_of(const CompareRequest& request) {
   std::vector<std::string> policies = {"serial"};
   for (const std::string& name : request.policies.empty() ? policy_names() : request.policies) {
-    JIGSAW_RETURN_IF_ERROR([&]() -> Status {
-      const auto policy = make_policy(name);
-      return policy.ok() ? ok_status() : policy.error();
-    }());
+    JIGSAW_RETURN_IF_ERROR(check_policy(name));
     if (std::find(policies.begin(), policies.end(), name) == policies.end()) policies.push_back(name);
   }
   return policies;

@@ -17,6 +17,7 @@
 #include "scheduler/run_folder.h"
 #include "workers/launch/mpi_session.h"
 #include "workers/launch/mpirun.h"
+#include "workers/pipeline_runtime.h"
 #include "workers/worker_loop.h"
 
 namespace jigsaw::cli {
@@ -43,9 +44,7 @@ WorkerOptions worker_options(const JobConfig& config, PeerId worker, int num_wor
   WorkerOptions options;
   options.worker = worker;
   options.num_threads = config.threads_per_worker > 0 ? config.threads_per_worker : std::max(1, cores / num_workers);
-  options.memory_bytes_max = config.memory_bytes_per_worker != 0
-                                 ? config.memory_bytes_per_worker
-                                 : machine_memory_bytes() / static_cast<std::uint64_t>(num_workers);
+  options.memory_bytes_max = memory_limit(config, num_workers);
   return options;
 }
 
@@ -72,13 +71,13 @@ class Observers : public RunObserver {
   Progress* progress_;
 };
 
-// What decides about the tokens and weights of a job, as text: --resume compares it. Steps, workers, threads, memory,
-// policy, weight, deadline and checkpoints are not in it.
+// What decides about the tokens and weights of a job, as text: --resume compares it. Steps, checkpoints, and all
+// that is about where and when things run are not in it.
 std::string training_identity(const Job& job) {
   YamlSection yaml = *YamlSection::parse(job.yaml, "job.yaml");
-  return yaml.without({"workers", "threads_per_worker", "policy", "memory_gb_per_worker", "worker_timeout_s",
-                       "pipelines.*.weight", "pipelines.*.deadline", "pipelines.*.checkpoint",
-                       "pipelines.*.train.steps"});
+  return yaml.without({"workers", "threads_per_worker", "policy", "memory_gb_per_worker", "worker_timeout_s", "bins",
+                       "bind_cores", "pipelines.*.weight", "pipelines.*.latency_cap", "pipelines.*.deadline",
+                       "pipelines.*.checkpoint", "pipelines.*.train.steps"});
 }
 
 struct Prepared {
@@ -92,7 +91,7 @@ Result<Prepared> prepare(const RunRequest& request) {
   Prepared prepared;
   JIGSAW_ASSIGN_OR_RETURN(prepared.job, read_request(request));
   JIGSAW_ASSIGN_OR_RETURN(prepared.policy, make_policy(prepared.job.config.policy));
-  for (const PipelineConfig& pipeline : prepared.job.config.pipelines) prepared.specs.push_back(to_spec(pipeline));
+  JIGSAW_ASSIGN_OR_RETURN(prepared.specs, to_specs(prepared.job.config));
   JIGSAW_ASSIGN_OR_RETURN(RunFolder folder,
                           RunFolder::open(out_folder(request), prepared.job.yaml, training_identity(prepared.job),
                                           prepared.specs, request.resume));
@@ -113,6 +112,7 @@ Result<RunSummary> control(const RunRequest& request, Prepared& prepared, int nu
   options.num_workers = num_workers;
   options.checkpoint_root = fs::absolute(prepared.folder->checkpoint_root());
   options.worker_timeout = prepared.job.config.worker_timeout;
+  options.memory_bytes_per_worker = memory_limit(prepared.job.config, num_workers);
   options.stop = &stop_requested();
   Controller controller(prepared.specs, prepared.folder->start_points(), options, std::move(prepared.policy), transport,
                         observers);
@@ -130,8 +130,11 @@ Status run_worker(MpiSession& session, const RunRequest& request) {
   JIGSAW_ASSIGN_OR_RETURN(const Job job, read_request(request));
   const auto worker = static_cast<PeerId>(session.rank());
   JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<Transport> transport, open_transport(session));
-  WorkerLoop loop(worker_options(job.config, worker, session.num_workers()), *transport,
-                  [&session](int) { return session.make_exchange(); });
+  WorkerOptions options = worker_options(job.config, worker, session.num_workers());
+  if (job.config.bind_cores) {
+    JIGSAW_ASSIGN_OR_RETURN(options.cpus, session.cpus_for_lanes(options.num_threads));
+  }
+  WorkerLoop loop(std::move(options), *transport, [&session](int) { return session.make_exchange(); });
   return loop.run();
 }
 
@@ -148,7 +151,13 @@ fs::path out_folder(const RunRequest& request) {
   return request.out.empty() ? fs::path("runs") / fs::path(request.job_file).stem() : fs::path(request.out);
 }
 
-PipelineSpec to_spec(const PipelineConfig& config) {
+std::uint64_t memory_limit(const JobConfig& config, int num_workers) {
+  return config.memory_bytes_per_worker != 0
+             ? config.memory_bytes_per_worker
+             : machine_memory_bytes() / static_cast<std::uint64_t>(std::max(num_workers, 1));
+}
+
+PipelineSpec to_spec(const PipelineConfig& config, TokenBins bins) {
   PipelineSpec spec;
   spec.name = config.name;
   spec.steps = config.train.steps;
@@ -161,7 +170,21 @@ PipelineSpec to_spec(const PipelineConfig& config) {
   spec.checkpoints_kept = config.checkpoint.keep;
   spec.weight = config.weight;
   spec.deadline = config.deadline;
+  spec.latency_cap = config.latency_cap;
+  spec.staleness = config.is_one_step_off() ? 1 : 0;
+  spec.bins = bins;
   return spec;
+}
+
+Result<std::vector<PipelineSpec>> to_specs(const JobConfig& config) {
+  std::vector<PipelineSpec> specs;
+  for (const PipelineConfig& pipeline : config.pipelines) {
+    const Result<PipelineMemory> memory = predict_memory(pipeline);
+    if (!memory.ok()) return memory.error().with_context("pipeline '" + pipeline.name + "'");
+    specs.push_back(to_spec(pipeline, config.bins));
+    specs.back().memory = memory->needs();
+  }
+  return specs;
 }
 
 int run_as_rank(const RunRequest& request) {

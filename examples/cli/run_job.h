@@ -26,8 +26,12 @@ struct RunRequest {
 // Reads the job and applies the request's overrides.
 Result<Job> read_request(const RunRequest& request);
 std::filesystem::path out_folder(const RunRequest& request);
-// The scheduler's view of a pipeline.
-PipelineSpec to_spec(const PipelineConfig& config);
+// The scheduler's view of a pipeline, memory excepted.
+PipelineSpec to_spec(const PipelineConfig& config, TokenBins bins);
+// Of all pipelines, with the memory that their models will need.
+Result<std::vector<PipelineSpec>> to_specs(const JobConfig& config);
+// Bytes that a worker may use for its pipelines.
+std::uint64_t memory_limit(const JobConfig& config, int num_workers);
 
 // This process as a rank of mpirun's. Returns the process's exit code.
 int run_as_rank(const RunRequest& request);

@@ -47,10 +47,10 @@ Draft read_draft(YamlSection& yaml) {
   return draft;
 }
 
-// Whether the pipelines of this job name workloads; anything that is wrong with it shows when it is read in earnest.
-bool names_workloads(const std::string& text, const std::string& name) {
-  Result<YamlSection> yaml = YamlSection::parse(text, name);
-  if (!yaml.ok()) return true;
+// Anything that is wrong with the text shows when it is read in earnest.
+bool text_names_workloads(const std::string& text) {
+  Result<YamlSection> yaml = YamlSection::parse(text, "job");
+  if (!yaml.ok()) return false;
   const std::vector<YamlSection> pipelines = yaml->list("pipelines");
   return std::any_of(pipelines.begin(), pipelines.end(),
                      [](const YamlSection& pipeline) { return pipeline.has("workload"); });
@@ -75,6 +75,11 @@ Result<SimulatedPipeline> make_pipeline(const Draft& draft, const Profile& profi
 
 }  // namespace
 
+bool names_workloads(const std::string& job_file) {
+  const Result<std::string> text = read_text_file(job_file, kJobBytesMax);
+  return text.ok() && text_names_workloads(*text);
+}
+
 Capacity SimulatedJob::capacity() const {
   Capacity capacity;
   capacity.num_workers = num_workers;
@@ -90,7 +95,7 @@ Result<SimulatedJob> read_simulated_job(const SimulationRequest& request) {
   std::uint64_t seed = 0;
   std::string profile_file;
   job.policy = "lookahead";
-  if (names_workloads(text, request.job_file)) {
+  if (text_names_workloads(text)) {
     JIGSAW_ASSIGN_OR_RETURN(YamlSection yaml, YamlSection::parse(text, request.job_file));
     for (const std::string& setting : request.settings) {
       const std::size_t equals = setting.find('=');
@@ -117,7 +122,8 @@ Result<SimulatedJob> read_simulated_job(const SimulationRequest& request) {
     seed = real.config.seed;
     job.num_workers = std::max(1, real.config.workers);
     job.policy = real.config.policy;
-    for (const PipelineConfig& pipeline : real.config.pipelines) drafts.push_back({to_spec(pipeline), pipeline.name});
+    for (const PipelineConfig& pipeline : real.config.pipelines)
+      drafts.push_back({to_spec(pipeline, real.config.bins), pipeline.name});
   }
   if (request.workers > 0) job.num_workers = request.workers;
   if (!request.policy.empty()) job.policy = request.policy;

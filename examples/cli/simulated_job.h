@@ -29,6 +29,8 @@ struct SimulatedJob {
   Capacity capacity() const;
 };
 
+// Whether the pipelines of this job name workloads of a profile. False also when the file cannot be read.
+bool names_workloads(const std::string& job_file);
 Result<SimulatedJob> read_simulated_job(const SimulationRequest& request);
 
 }  // namespace jigsaw::cli

@@ -11,7 +11,7 @@
 namespace jigsaw {
 namespace {
 
-constexpr int kBeamWidth = 6;
+constexpr int kBeamWidth = 2;
 // Ready nodes that are looked at one by one; of more, those that are alike on several workers go together.
 constexpr std::size_t kSingleNodesMax = 6;
 // Groups that are looked at; the rest starts where there is room.

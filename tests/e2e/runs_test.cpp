@@ -143,7 +143,8 @@ TEST_F(RunsTest, AJobThatDoesNotFitIsRefusedWithTheNumbers) {
   const std::string job = folder_.file("job.yaml", job_text(sort_pipeline()));
   const ProcessOutcome outcome = run_jigsaw({"plan", job, "--set", "memory_gb_per_worker=0.00001"});
   EXPECT_EQ(outcome.exit_code, 1);
-  EXPECT_THAT(outcome.err, HasSubstr("GB a worker"));
+  EXPECT_THAT(outcome.err, HasSubstr("pipeline 'sort' can never run"));
+  EXPECT_THAT(outcome.err, HasSubstr("of a worker's 0.0102 MB"));
 }
 
 }  // namespace

@@ -26,6 +26,9 @@ PipelineConfig read_pipeline(YamlSection& yaml, std::uint64_t job_seed, const st
   PipelineConfig pipeline;
   yaml.require("name");
   yaml.read("name", pipeline.name);
+  if (yaml.has("workload")) {
+    yaml.add_error("workload", "is of simulated pipelines: use `jigsaw simulate` or `jigsaw compare --simulate`");
+  }
   if (!is_plain_name(pipeline.name)) {
     yaml.add_error("name", "must be 1 to 64 letters, digits, '_', '-' or '.': folders are named after it");
   }
@@ -45,6 +48,7 @@ PipelineConfig read_pipeline(YamlSection& yaml, std::uint64_t job_seed, const st
   yaml.read("weight", pipeline.weight, 1e-3, 1e3);
   double deadline_s = 0;
   yaml.read("deadline", deadline_s, 0, 1e7);
+  yaml.read("latency_cap", pipeline.latency_cap, 1, 1e3);
   pipeline.deadline = std::chrono::milliseconds(static_cast<std::int64_t>(deadline_s * 1000));
   check_fit(yaml, pipeline);
   yaml.finish();
@@ -82,6 +86,7 @@ Result<Job> read_job(const std::string& text, const std::filesystem::path& name,
   yaml.read("workers", config.workers, 0, kWorkersMax);
   yaml.read("threads_per_worker", config.threads_per_worker, 0, 1024);
   yaml.read("policy", config.policy);
+  yaml.read("bind_cores", config.bind_cores);
   double memory_gb = 0, timeout_s = 60;
   yaml.read("memory_gb_per_worker", memory_gb, 0, 1e6);
   yaml.read("worker_timeout_s", timeout_s, 1, 1e6);

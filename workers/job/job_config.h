@@ -66,6 +66,7 @@ struct PipelineConfig {
   std::string mode = "sync";
   double weight = 1.0;                    // share of a worker against other pipelines
   std::chrono::milliseconds deadline{0};  // wished length of a step; 0 = none
+  double latency_cap = 0;                 // most that a step may take, as a multiple of its time alone; 0 = none
   std::uint64_t seed = 0;                 // of (job seed, name): the same whichever pipelines run beside it
 
   bool is_one_step_off() const { return mode == "one_step_off"; }
@@ -78,10 +79,11 @@ struct JobConfig {
   std::uint64_t seed = 0;
   int workers = 1;
   int threads_per_worker = 0;                       // 0 = this machine's cores shared out
-  std::string policy = "greedy";                    // of the scheduler
+  std::string policy = "lookahead";                  // of the scheduler
   std::uint64_t memory_bytes_per_worker = 0;        // 0 = what the machine has, shared out
   std::chrono::milliseconds worker_timeout{60000};  // silence after which a worker counts as lost
-  TokenBins bins;                                   // where a rollout's passes go over into the next sub-stage
+  bool bind_cores = false;  // threads of a worker stay on cores of its own: only where nothing else runs
+  TokenBins bins;           // where a rollout's passes go over into the next sub-stage
   std::vector<PipelineConfig> pipelines;
 };
 

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -18,6 +19,8 @@ namespace {
 
 using std::chrono::milliseconds;
 using testing::ElementsAre;
+
+constexpr int kStepsMax = 100000;  // then a test gives up
 
 // Where threads wait for each other; says no after long, so that a test fails instead of hanging.
 class Meeting {
@@ -51,6 +54,8 @@ class LaneStage : public SubStage {
   Status run_quantum(Lane& lane) override {
     EXPECT_FALSE(inside.exchange(true));
     widths.push_back(lane.num_threads());
+    widths_seen |= 1u << lane.num_threads();
+    ++num_ran;
     threads.insert(std::this_thread::get_id());
     if (together != nullptr) {
       const int now = together->fetch_add(1) + 1;
@@ -94,6 +99,9 @@ class LaneStage : public SubStage {
   std::vector<int> widths;
   std::set<std::thread::id> threads;
   std::atomic<bool> inside = false;
+  // For who looks while a quantum may be under way.
+  std::atomic<unsigned> widths_seen = 0;  // bit w: a lane of w threads
+  std::atomic<int> num_ran = 0;
 
  private:
   FakeClock& clock_;
@@ -202,13 +210,17 @@ TEST_F(ExecutorLanesTest, ThreeTakeTurnsOnTwoLanesAndNobodyStarves) {
   std::vector<LaneStage*> stages;
   std::atomic<int> together = 0, together_max = 0;
   for (std::uint64_t node = 1; node <= 3; ++node) {
-    stages.push_back(start(executor, node, static_cast<int>(node), 1000));
+    stages.push_back(start(executor, node, static_cast<int>(node), kStepsMax));
     stages.back()->together = &together;
     stages.back()->together_max = &together_max;
   }
-  for (int i = 0; i < 60; ++i) ASSERT_TRUE(executor.step().ok());
+  // How far a step comes is up to the system's threads.
+  const auto all_ran = [&] {
+    return std::all_of(stages.begin(), stages.end(), [](const LaneStage* stage) { return stage->num_ran >= 5; });
+  };
+  for (int i = 0; i < kStepsMax && !all_ran(); ++i) ASSERT_TRUE(executor.step().ok());
+  EXPECT_TRUE(all_ran());
   for (int pipeline = 1; pipeline <= 3; ++pipeline) executor.cancel(pipeline);
-  for (const LaneStage* stage : stages) EXPECT_GE(stage->widths.size(), 5u);
   EXPECT_LE(together_max.load(), 2);
   run(executor);
 }
@@ -219,19 +231,22 @@ TEST_F(ExecutorLanesTest, SplitsChangeWithoutEverUsingMoreCoresThanThereAre) {
   std::atomic<int> cores = 0;
   std::vector<LaneStage*> stages;
   for (std::uint64_t node = 1; node <= 2; ++node) {
-    stages.push_back(start(executor, node, static_cast<int>(node), 200));
+    stages.push_back(start(executor, node, static_cast<int>(node), kStepsMax));
     stages.back()->cores = &cores;
     stages.back()->cores_max = kThreads;
   }
-  for (int i = 0; i < 150; ++i) {
+  constexpr unsigned kBoth = 1u << 1 | 1u << 4;
+  const auto all_seen = [&] {
+    return std::all_of(stages.begin(), stages.end(),
+                       [](const LaneStage* stage) { return stage->widths_seen == kBoth; });
+  };
+  for (int i = 0; i < kStepsMax && !all_seen(); ++i) {
     executor.reshare(1, i / 30 % 2 == 0 ? 4 : 1);
     executor.reshare(2, i / 30 % 2 == 0 ? 1 : 4);
     ASSERT_TRUE(executor.step().ok());
   }
+  EXPECT_TRUE(all_seen());
   for (int pipeline = 1; pipeline <= 2; ++pipeline) executor.cancel(pipeline);
-  for (const LaneStage* stage : stages) {
-    EXPECT_EQ(std::set(stage->widths.begin(), stage->widths.end()), (std::set{1, 4}));
-  }
   run(executor);
 }
 
@@ -273,7 +288,7 @@ TEST_F(ExecutorLanesTest, AQuantumsErrorComesOutOfStep) {
   a->meeting = b->meeting = &meeting;
   b->fails = true;
   Result<bool> ran = executor.step();
-  if (ran.ok()) ran = executor.step();
+  for (int i = 0; i < kStepsMax && ran.ok(); ++i) ran = executor.step();
   ASSERT_FALSE(ran.ok());
   EXPECT_EQ(ran.error().message(), "broken");
 }
