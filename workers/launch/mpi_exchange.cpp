@@ -1,6 +1,11 @@
 #include "workers/launch/mpi_exchange.h"
 
 #include <algorithm>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <thread>
 #include <vector>
 
 #include "core/check.h"
@@ -9,58 +14,51 @@ namespace jigsaw {
 namespace {
 
 constexpr int kPartialTag = 1, kResultTag = 2;
+// Tests without a message that has ended before the thread sleeps: a message moves in pieces, one or a few a test.
+constexpr int kIdleTestsMax = 50;
+constexpr std::chrono::microseconds kIdleWait{100};
 constexpr std::size_t kSegmentAlignment = 16;               // floats: a cache line
-constexpr std::size_t kChunkFloats = std::size_t{1} << 28;  // of one message; MPI counts in int
+constexpr std::size_t kChunkFloats = std::size_t{1} << 18;  // of one message
 
+// The transfers run on a thread of their own, so that they go on while the executor computes: MPI moves large messages
+// only while somebody calls it, and a quantum can be long.
 class MpiExchange : public GradientExchange {
  public:
   explicit MpiExchange(MPI_Comm communicator) : communicator_(communicator) {
     MPI_Comm_rank(communicator_, &self_);
     MPI_Comm_size(communicator_, &num_workers_);
+    thread_ = std::jthread([this](std::stop_token stop) { serve(stop); });
   }
   ~MpiExchange() override {
+    thread_.request_stop();
+    changed_.notify_all();
+    thread_.join();
     int finalized = 0;
     MPI_Finalized(&finalized);
     if (finalized == 0) MPI_Comm_free(&communicator_);
   }
 
   Status start(std::span<const std::uint32_t> owners, SlotSum& sum, std::span<float> result) override {
-    CHECK(requests_.empty() && phase_ == Phase::kIdle);
+    const std::scoped_lock lock(mutex_);
+    CHECK(phase_ == Phase::kIdle);
+    owners_.assign(owners.begin(), owners.end());
     result_ = result;
-    num_slots_ = static_cast<int>(owners.size());
     own_ = &sum;
+    outcome_.reset();
     phase_ = Phase::kPartials;
-    received_.clear();
-    for (int peer = 0; peer < num_workers_; ++peer) {
-      if (peer == self_) continue;
-      for (const TreeNode node : partial_sums(owners, static_cast<std::uint32_t>(peer + 1))) {
-        received_.push_back({node, AlignedFloats(segment(self_).size())});
-        JIGSAW_RETURN_IF_ERROR(receive(received_.back().sum.span(), peer, kPartialTag));
-      }
-    }
-    for (int peer = 0; peer < num_workers_; ++peer) {
-      if (peer == self_) continue;
-      const Segment part = segment(peer);
-      for (const auto& [node, buffer] : sum.partials()) {
-        JIGSAW_RETURN_IF_ERROR(send(buffer.span().subspan(part.begin, part.size()), peer, kPartialTag));
-      }
-    }
+    changed_.notify_all();
     return ok_status();
   }
 
-  Result<bool> poll(Lane& lane) override {
-    JIGSAW_ASSIGN_OR_RETURN(const bool all_here, test());
-    if (!all_here) return false;
-    if (phase_ == Phase::kPartials) {
-      JIGSAW_RETURN_IF_ERROR(finish_segment(lane));
-      JIGSAW_ASSIGN_OR_RETURN(const bool already, test());
-      if (!already) return false;
-    }
-    phase_ = Phase::kIdle;
+  Result<bool> poll() override {
+    const std::scoped_lock lock(mutex_);
+    if (!outcome_) return false;
+    if (!outcome_->ok()) return outcome_->error();
     return true;
   }
 
   std::string waiting_for() const override {
+    const std::scoped_lock lock(mutex_);
     if (phase_ == Phase::kIdle) return "";
     return std::string(phase_ == Phase::kPartials ? "gradients" : "the summed gradient") + " of the other workers";
   }
@@ -76,6 +74,68 @@ class MpiExchange : public GradientExchange {
     AlignedFloats sum;
   };
 
+  // The thread: one exchange after the other.
+  void serve(std::stop_token stop) {
+    std::unique_lock lock(mutex_);
+    while (changed_.wait(lock, stop, [&] { return phase_ == Phase::kPartials; })) {
+      lock.unlock();
+      Status outcome = exchange(stop);
+      lock.lock();
+      phase_ = Phase::kIdle;
+      if (stop.stop_requested()) return;
+      outcome_ = std::move(outcome);
+    }
+  }
+
+  Status exchange(const std::stop_token& stop) {
+    received_.clear();
+    for (int peer = 0; peer < num_workers_; ++peer) {
+      if (peer == self_) continue;
+      for (const TreeNode node : partial_sums(owners_, static_cast<std::uint32_t>(peer + 1))) {
+        received_.push_back({node, AlignedFloats(segment(self_).size())});
+        JIGSAW_RETURN_IF_ERROR(receive(received_.back().sum.span(), peer, kPartialTag));
+      }
+    }
+    for (int peer = 0; peer < num_workers_; ++peer) {
+      if (peer == self_) continue;
+      const Segment part = segment(peer);
+      for (const auto& [node, buffer] : own_->partials()) {
+        JIGSAW_RETURN_IF_ERROR(send(buffer.span().subspan(part.begin, part.size()), peer, kPartialTag));
+      }
+    }
+    JIGSAW_RETURN_IF_ERROR(finish_transfers(stop));
+    if (stop.stop_requested()) return ok_status();
+    {
+      const std::scoped_lock lock(mutex_);
+      phase_ = Phase::kResult;
+    }
+    JIGSAW_RETURN_IF_ERROR(finish_segment());
+    return finish_transfers(stop);
+  }
+
+  // Until all requests are done, or `stop`: then they are left to MPI_Finalize. How long peers take is not for this
+  // thread to judge; the controller notices who is gone.
+  Status finish_transfers(const std::stop_token& stop) {
+    int idle_tests = 0;
+    while (!requests_.empty() && !stop.stop_requested()) {
+      int num_done = 0;
+      done_.resize(requests_.size());
+      if (MPI_Testsome(static_cast<int>(requests_.size()), requests_.data(), &num_done, done_.data(),
+                       MPI_STATUSES_IGNORE) != MPI_SUCCESS) {
+        return Error(ErrorCode::kUnavailable, "exchanging gradients: a worker is gone");
+      }
+      if (num_done > 0) {
+        std::erase(requests_, MPI_REQUEST_NULL);
+        idle_tests = 0;
+      } else if (++idle_tests > kIdleTestsMax) {
+        std::this_thread::sleep_for(kIdleWait);
+      } else {
+        std::this_thread::yield();
+      }
+    }
+    return ok_status();
+  }
+
   // Worker `peer`'s part of the flat gradient (from 0).
   Segment segment(int peer) const {
     const std::size_t units = (result_.size() + kSegmentAlignment - 1) / kSegmentAlignment;
@@ -87,9 +147,10 @@ class MpiExchange : public GradientExchange {
   }
 
   // All partial sums of the own segment are here: sum them and send the outcome round.
-  Status finish_segment(Lane& lane) {
+  Status finish_segment() {
+    Lane lane(1);
     const Segment own = segment(self_);
-    SlotSum total(num_slots_);
+    SlotSum total(static_cast<int>(owners_.size()));
     for (Partial& partial : received_) total.add(lane, partial.node, std::move(partial.sum));
     for (const auto& [node, buffer] : own_->partials()) {
       AlignedFloats part(own.size());
@@ -99,7 +160,6 @@ class MpiExchange : public GradientExchange {
     CHECK(total.partials().size() == 1);
     std::copy_n(total.partials().begin()->second.data(), own.size(), result_.data() + own.begin);
     received_.clear();
-    phase_ = Phase::kResult;
     for (int peer = 0; peer < num_workers_; ++peer) {
       if (peer == self_) continue;
       const Segment theirs = segment(peer);
@@ -135,25 +195,21 @@ class MpiExchange : public GradientExchange {
     return ok_status();
   }
 
-  Result<bool> test() {
-    if (requests_.empty()) return true;
-    int all_done = 0;
-    if (MPI_Testall(static_cast<int>(requests_.size()), requests_.data(), &all_done, MPI_STATUSES_IGNORE) !=
-        MPI_SUCCESS) {
-      return Error(ErrorCode::kUnavailable, "exchanging gradients: a worker is gone");
-    }
-    if (all_done != 0) requests_.clear();
-    return all_done != 0;
-  }
-
   MPI_Comm communicator_;
   int self_ = 0, num_workers_ = 1;
+  mutable std::mutex
+      mutex_;  // guards what follows, but that owners, own and result are the thread's while it exchanges
+  std::condition_variable_any changed_;
   Phase phase_ = Phase::kIdle;
-  int num_slots_ = 0;
+  std::vector<std::uint32_t> owners_;
   SlotSum* own_ = nullptr;
   std::span<float> result_;
+  std::optional<Status> outcome_;  // of the last exchange
+  // The thread's own.
   std::vector<Partial> received_;
   std::vector<MPI_Request> requests_;
+  std::vector<int> done_;
+  std::jthread thread_;
 };
 
 }  // namespace

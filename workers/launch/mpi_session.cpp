@@ -59,7 +59,7 @@ MpiSession::MpiSession() : communicators_(std::make_unique<Communicators>()) {}
 
 Result<std::unique_ptr<MpiSession>> MpiSession::init() {
   int provided = 0;
-  JIGSAW_RETURN_IF_ERROR(check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "starting MPI"));
+  JIGSAW_RETURN_IF_ERROR(check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided), "starting MPI"));
   std::unique_ptr<MpiSession> session(new MpiSession());
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   MPI_Comm_rank(MPI_COMM_WORLD, &session->rank_);

@@ -9,7 +9,6 @@
 #include <string>
 #include <vector>
 
-#include "core/lane.h"
 #include "core/result.h"
 #include "workers/reduction/slot_sum.h"
 
@@ -22,7 +21,7 @@ class GradientExchange {
   // where they are until poll() has said true.
   virtual Status start(std::span<const std::uint32_t> owners, SlotSum& sum, std::span<float> result) = 0;
   // True when `result` holds the whole gradient.
-  virtual Result<bool> poll(Lane& lane) = 0;
+  virtual Result<bool> poll() = 0;
   // For stall reports: whom we wait for.
   virtual std::string waiting_for() const = 0;
 };

@@ -15,7 +15,7 @@ class LocalExchange : public GradientExchange {
     std::copy(root.data(), root.data() + root.size(), result.data());
     return ok_status();
   }
-  Result<bool> poll(Lane&) override { return true; }
+  Result<bool> poll() override { return true; }
   std::string waiting_for() const override { return ""; }
 };
 

@@ -86,7 +86,7 @@ Status UpdateStage::poll() {
     phase_ = Phase::kExchange;
   }
   if (phase_ != Phase::kExchange) return ok_status();
-  JIGSAW_ASSIGN_OR_RETURN(const bool arrived, runtime_.exchange().poll(exchange_lane_));
+  JIGSAW_ASSIGN_OR_RETURN(const bool arrived, runtime_.exchange().poll());
   if (arrived) phase_ = Phase::kApply;
   return ok_status();
 }

@@ -49,7 +49,6 @@ class UpdateStage : public SubStage {
   int current_slot_ = -1;
   SlotSum sum_;
   AlignedFloats gradient_;  // the whole one, after the exchange
-  Lane exchange_lane_{1};   // additions of the exchange run on the executor's own thread
   wire::UpdateStats stats_;
   Phase phase_ = Phase::kSlots;
 };
