@@ -52,6 +52,8 @@ Controller::Controller(std::vector<PipelineSpec> specs, std::vector<StartPoint> 
   capacity_.num_workers = options_.num_workers;
   // Time slices on a CPU cost nothing, and whoever waits for peers gives way.
   capacity_.corun_max = std::max(capacity_.corun_max, plan_.num_pipelines());
+  capacity_.splits = {0.05, 0.25, 0.5, 0.75, 0.95};
+  capacity_.is_work_conserving = true;
   capacity_.slowdown = options_.slowdown;
   std::vector<MemoryNeeds> needs;
   for (const PipelineSpec& spec : specs_) needs.push_back(spec.memory);

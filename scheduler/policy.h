@@ -20,6 +20,9 @@ struct Capacity {
   int num_workers = 0;
   int corun_max = 2;  // sub-stages that compute on one worker at a time, for policies that run them together
   std::vector<double> splits = {0.25, 0.5, 0.75};  // shares that a sub-stage can have beside another
+  // Time slices: who waits leaves its share to the others at once. Then holding a sub-stage back gains nothing that a
+  // small share would not.
+  bool is_work_conserving = false;
   SlowdownTable slowdown{};
   MemoryLedger memory{};
 };

@@ -222,7 +222,7 @@ class Search {
             {split, fmt::format("start beside {} at {:.2f}", others.empty() ? "another" : others, split)});
       }
     }
-    const bool may_hold = !is_open_gang(plan_, ref) && !is_starving(ref);
+    const bool may_hold = !capacity_.is_work_conserving && !is_open_gang(plan_, ref) && !is_starving(ref);
     if (choices.empty() || may_hold) choices.push_back({std::nullopt, "hold until something ends on its worker"});
     return choices;
   }

@@ -37,8 +37,13 @@ void History::judge(const Seconds& observed) {
   last_error_ = std::abs(sum_predicted - sum_observed) / sum_observed;
   // The first step is no measure for the second.
   if (steps_finished_ < 2) return;
-  const double ratio = sum_observed / sum_predicted;
-  const bool off = ratio > kDriftFactor || ratio < 1 / kDriftFactor;
+  const auto sum_of = [](const Seconds& step) { return std::accumulate(step.begin(), step.end(), 0.0); };
+  double least = sum_of(last_.front()), most = least;
+  for (const Seconds& step : last_) {
+    least = std::min(least, sum_of(step));
+    most = std::max(most, sum_of(step));
+  }
+  const bool off = sum_observed > most * kDriftFactor || sum_observed < least / kDriftFactor;
   steps_off_ = off ? steps_off_ + 1 : 0;
   steps_right_ = off ? 0 : steps_right_ + 1;
   if (steps_off_ >= kDriftSteps) drifted_ = true;

@@ -15,7 +15,8 @@ namespace jigsaw {
 class History {
  public:
   static constexpr int kStepsKept = 4;
-  // The sum over a step's nodes is off by more than this factor ...
+  // The sum over a step's nodes is this far outside of what the last steps came to, above the most or below the least:
+  // stragglers alone make steps differ by a factor ...
   static constexpr double kDriftFactor = 2.0;
   // ... in so many steps in a row: drift. It is over when as many have gone as predicted.
   static constexpr int kDriftSteps = 2;

@@ -47,15 +47,23 @@ TEST(HistoryTest, ErrorIsRelativeToWhatWasObserved) {
 TEST(HistoryTest, DriftNeedsTwoStepsAndEndsAfterTwo) {
   History history;
   for (int step = 1; step <= 6; ++step) add_step(history, step, {1});
-  add_step(history, 7, {100});
+  add_step(history, 7, {2.1});
   EXPECT_FALSE(history.drifted());
-  add_step(history, 8, {100});
+  add_step(history, 8, {4.3});
   EXPECT_TRUE(history.drifted());
   EXPECT_TRUE(history.forecast().drifted);
-  int until_over = 0;
-  for (int step = 9; history.drifted() && step < 30; ++step, ++until_over) add_step(history, step, {100});
+  add_step(history, 9, {4});
+  EXPECT_TRUE(history.drifted());
+  add_step(history, 10, {4});
   EXPECT_FALSE(history.drifted());
-  EXPECT_GE(until_over, 2);
+}
+
+TEST(HistoryTest, StragglersAreNoDrift) {
+  History history;
+  for (int step = 1; step <= 20; ++step) {
+    add_step(history, step, {step % 2 == 0 ? 1.0 : 3.0});
+    EXPECT_FALSE(history.drifted());
+  }
 }
 
 TEST(HistoryTest, StepsMayOverlap) {
