@@ -74,7 +74,7 @@ Executor::Entry* Executor::pick(const Entry* beside) {
     if (&other == &entry || other.pipeline != entry.pipeline) return false;
     if (!have_common(other.stage->uses(), entry.stage->uses())) return false;
     if (other.running || &other == beside) return true;
-    return other.virtual_s < entry.virtual_s && !other.stage->done() && other.stage->runnable();
+    return other.virtual_end_s() < entry.virtual_end_s() && !other.stage->done() && other.stage->runnable();
   };
   const auto may_run = [&](const Entry& entry) {
     return std::ranges::none_of(entries_, [&](const Entry& other) { return keeps_out(other, entry); });
@@ -82,7 +82,7 @@ Executor::Entry* Executor::pick(const Entry* beside) {
   Entry* best = nullptr;
   for (Entry& entry : entries_) {
     if (entry.running || &entry == beside || entry.stage->done() || !entry.stage->runnable()) continue;
-    if (may_run(entry) && (best == nullptr || entry.virtual_s < best->virtual_s)) best = &entry;
+    if (may_run(entry) && (best == nullptr || entry.virtual_end_s() < best->virtual_end_s())) best = &entry;
   }
   return best;
 }
@@ -158,7 +158,8 @@ Status Executor::account_ended() {
 
 void Executor::account(Entry& entry, double seconds, int width) {
   entry.busy_s += seconds;
-  entry.virtual_s += seconds * width / lanes_.num_threads() / entry.share;
+  entry.quantum_s = seconds * width / lanes_.num_threads();
+  entry.virtual_s += entry.quantum_s / entry.share;
 }
 
 std::vector<Executor::Entry> Executor::take_done() {

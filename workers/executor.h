@@ -1,6 +1,6 @@
 // The cooperative executor of a worker: runs quanta of the runnable sub-stages, by weighted fair choice of the one that
-// has had the least time for its share (start-time fair queueing: a newcomer starts level with the others, and nothing
-// is saved up while waiting).
+// would have had the least time for its share after its next quantum (fair queueing by virtual end times: a newcomer
+// starts level with the others, a small share comes late even then, and nothing is saved up while waiting).
 //
 // One runnable sub-stage, or one thread: a quantum at a time on all cores, on the thread that calls step(). Two or more
 // on several threads: two of them compute at the same time, each on its lane (workers/lane_set.h), whose width follows
@@ -14,6 +14,7 @@
 // over between threads stays small against it.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdint>
@@ -37,6 +38,7 @@ class Executor {
   static constexpr std::chrono::milliseconds kSlice{2};
   // How often step() returns while a lane is free or a sub-stage waits for others, who may make it runnable.
   static constexpr std::chrono::milliseconds kPollEvery{1};
+  static constexpr double kQuantumAtLeastS = 0.005;  // expected of one, the first included
 
   // `cpus`: as for LaneSet.
   Executor(int num_threads, const Clock& clock, std::vector<int> cpus = {});
@@ -48,8 +50,10 @@ class Executor {
     std::unique_ptr<SubStage> stage;
     double busy_s = 0;     // in quanta, whatever their width
     double virtual_s = 0;  // time on the whole worker / share
+    double quantum_s = 0;  // of the last quantum, on the whole worker; what the next one is expected to take
     bool cancelled = false;
     bool running = false;  // a quantum is under way on a lane: `stage` is not ours
+    double virtual_end_s() const { return virtual_s + std::max(quantum_s, kQuantumAtLeastS) / share; }
   };
 
   void start(std::uint64_t node, int pipeline, double share, std::unique_ptr<SubStage> stage);

@@ -12,8 +12,6 @@ namespace jigsaw {
 namespace {
 
 constexpr int kBeamWidth = 2;
-// Ready nodes that are looked at one by one; of more, those that are alike on several workers go together.
-constexpr std::size_t kSingleNodesMax = 6;
 // Groups that are looked at; the rest starts where there is room.
 constexpr std::size_t kGroupsMax = 6;
 // What is held idles now for a gain that is only predicted; it has to promise so much more.
@@ -108,7 +106,7 @@ class Search {
     std::vector<Move> moves;
     Admission admission;
     double score = 0, end_s = 0;
-    double held_score = 0;  // taken off for what is held
+    double held_score = 0;                                 // taken off for what is held
     std::vector<std::pair<NodeRef, std::string>> reasons;  // beside the groups' first nodes
   };
 
@@ -160,13 +158,11 @@ class Search {
     }
   }
 
+  // Nodes that are alike on several workers go together: a barrier ties them, so that it takes one order on all workers
+  // to get any of them through sooner.
   std::vector<Group> groups() const {
     const std::vector<NodeRef> ready = ready_in_order(plan_);
     std::vector<Group> groups;
-    if (ready.size() <= kSingleNodesMax) {
-      for (const NodeRef ref : ready) groups.push_back({ref});
-      return groups;
-    }
     std::map<std::string, std::size_t> place_of;
     for (const NodeRef ref : ready) {
       const Node& node = plan_.node(ref);
