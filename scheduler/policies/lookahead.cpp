@@ -16,6 +16,9 @@ constexpr int kBeamWidth = 2;
 constexpr std::size_t kGroupsMax = 6;
 // What is held idles now for a gain that is only predicted; it has to promise so much more.
 constexpr double kHoldCost = 0.06;
+// So does an uneven split, by its distance from equal shares: stragglers are predicted badly, and equal shares are
+// wrong by the least.
+constexpr double kUnevenCost = 0.05;
 // A change of shares has to promise so much more.
 constexpr double kReshareGain = 1.005;
 constexpr double kPenalty = 2.0;
@@ -106,7 +109,7 @@ class Search {
     std::vector<Move> moves;
     Admission admission;
     double score = 0, end_s = 0;
-    double held_score = 0;                                 // taken off for what is held
+    double costs = 0;                                      // taken off for what is held, or split unevenly
     std::vector<std::pair<NodeRef, std::string>> reasons;  // beside the groups' first nodes
   };
 
@@ -239,8 +242,9 @@ class Search {
       }
     }
     rate(next);
-    if (!choice.split) next.held_score += kHoldCost;
-    next.score -= next.held_score;
+    if (!choice.split) next.costs += kHoldCost;
+    if (choice.split && *choice.split < 1) next.costs += kUnevenCost * std::abs(*choice.split - 0.5);
+    next.score -= next.costs;
     return next;
   }
 
