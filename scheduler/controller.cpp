@@ -82,7 +82,7 @@ Status Controller::run_all() {
   begin_ = clock_.now();
   for (PipelineRun& run : pipelines_) run.step_begin = begin_;
   while (!plan_.all_done()) {
-    if (!stopping_ && options_.stop != nullptr && options_.stop->load()) JIGSAW_RETURN_IF_ERROR(begin_stopping());
+    if (!stopping_ && options_.stop != nullptr && options_.stop->load()) begin_stopping();
     if (stopping_) JIGSAW_RETURN_IF_ERROR(stop_drained_pipelines());
     JIGSAW_RETURN_IF_ERROR(schedule());
     JIGSAW_RETURN_IF_ERROR(receive_all(kReceiveWait));
@@ -471,23 +471,29 @@ wire::CheckpointWork Controller::checkpoint_work(int pipeline, std::int64_t step
   return work;
 }
 
-Status Controller::begin_stopping() {
+void Controller::begin_stopping() {
   stopping_ = true;
   log_info("run.stopping", "steps under way are dropped, or finished where the weights are changing already");
-  for (int pipeline = 0; pipeline < plan_.num_pipelines(); ++pipeline) {
-    if (plan_.done(pipeline) || is_committed(pipeline)) continue;
-    wire::ToWorker message;
-    message.mutable_cancel()->set_pipeline(static_cast<std::uint32_t>(pipeline));
-    for (PeerId worker = 1; worker < workers_.size(); ++worker) JIGSAW_RETURN_IF_ERROR(send(worker, message));
-  }
+}
+
+// Once a pipeline: its rollouts and log-probs under way are of a step that will not be finished.
+Status Controller::cancel(int pipeline) {
+  bool& is_cancelled = pipelines_[static_cast<std::size_t>(pipeline)].is_cancelled;
+  if (is_cancelled) return ok_status();
+  is_cancelled = true;
+  wire::ToWorker message;
+  message.mutable_cancel()->set_pipeline(static_cast<std::uint32_t>(pipeline));
+  for (PeerId worker = 1; worker < workers_.size(); ++worker) JIGSAW_RETURN_IF_ERROR(send(worker, message));
   return ok_status();
 }
 
 Status Controller::stop_drained_pipelines() {
   for (int pipeline = 0; pipeline < plan_.num_pipelines(); ++pipeline) {
+    if (plan_.done(pipeline) || is_committed(pipeline)) continue;
+    JIGSAW_RETURN_IF_ERROR(cancel(pipeline));
     const bool busy = std::any_of(dispatched_.begin(), dispatched_.end(),
                                   [&](const auto& entry) { return entry.second.ref.pipeline == pipeline; });
-    if (plan_.done(pipeline) || busy || is_committed(pipeline)) continue;
+    if (busy) continue;
     const std::int64_t steps_done = plan_.step(pipeline) - 1;
     if (steps_done <= pipelines_[static_cast<std::size_t>(pipeline)].checkpointed_step) {
       plan_.stop(pipeline);

@@ -67,6 +67,7 @@ class Controller {
     History history;
     Clock::TimePoint step_begin;         // end of the step before, or the run's begin
     std::int64_t first_version = 0;      // optimizer updates made before this run's first step
+    bool is_cancelled = false;           // while stopping: its workers were told
     std::int64_t checkpointed_step = 0;  // newest step that a checkpoint holds
   };
   // A sub-stage that a worker was sent and has not finished.
@@ -103,7 +104,8 @@ class Controller {
   bool is_committed(int pipeline) const;
   Status send_dispatch(PeerId worker, wire::ToWorker& message, const Dispatched& dispatched);
   wire::CheckpointWork checkpoint_work(int pipeline, std::int64_t step) const;
-  Status begin_stopping();
+  void begin_stopping();
+  Status cancel(int pipeline);
   Status stop_drained_pipelines();
   Status send(PeerId to, const wire::ToWorker& message);
   Status check_silence() const;
