@@ -199,6 +199,20 @@ class Search {
            plan.kind_started(ref.pipeline, ref.step, SubStageKind::kUpdate);
   }
 
+  // The share by weight beside what runs on the worker, or is to start there.
+  double fair_split(const Partial& partial, NodeRef ref) const {
+    const int worker = plan_.node(ref).worker;
+    const double own = plan_.spec(ref.pipeline).weight;
+    double all = own;
+    for (const NodeRef other : plan_.running_on(worker)) {
+      if (!is_wait(plan_.node(other).kind)) all += plan_.spec(other.pipeline).weight;
+    }
+    for (const Move& move : partial.moves) {
+      if (move.weight && plan_.node(move.node).worker == worker) all += plan_.spec(move.node.pipeline).weight;
+    }
+    return own / all;
+  }
+
   struct Choice {
     std::optional<double> split;  // share of the worker beside what runs there; empty: hold
     std::string action;
@@ -212,9 +226,12 @@ class Search {
     if (can_start && beside == 0) {
       choices.push_back({1.0, "start with the worker to itself"});
     } else if (can_start && (is_open_gang(plan_, ref) || !must_be_alone(ref))) {
+      const double fair = fair_split(partial, ref);
       std::vector<double> splits = capacity_.splits;
+      const auto is_near = [&](double split) { return std::abs(split - fair) < 0.02; };
+      if (std::none_of(splits.begin(), splits.end(), is_near)) splits.push_back(fair);
       std::stable_sort(splits.begin(), splits.end(),
-                       [](double a, double b) { return std::abs(a - 0.5) < std::abs(b - 0.5); });
+                       [&](double a, double b) { return std::abs(a - fair) < std::abs(b - fair); });
       for (const double split : splits) {
         const std::string others = runs_on(plan_, worker);
         choices.push_back(
@@ -243,7 +260,8 @@ class Search {
     }
     rate(next);
     if (!choice.split) next.costs += kHoldCost;
-    if (choice.split && *choice.split < 1) next.costs += kUnevenCost * std::abs(*choice.split - 0.5);
+    if (choice.split && *choice.split < 1)
+      next.costs += kUnevenCost * std::abs(*choice.split - fair_split(partial, group.front()));
     next.score -= next.costs;
     return next;
   }

@@ -6,9 +6,9 @@
 // where work is in seconds alone and a speed is time alone / time in the window: the job's aggregate throughput in
 // units of one pipeline by itself, and among equals the pipelines of more weight. Penalties: a pipeline slower than its
 // latency_cap, or past its deadline. A beam of partial choices keeps the search small; ties fall to the earlier option:
-// start before hold, equal shares before others. A node that was held for as long as its pipeline's window takes alone
-// is started (no starvation). What nothing is known of yet is started as `greedy` does; a pipeline whose prediction
-// does not hold (drift) runs with nothing beside it.
+// start before hold, shares by weight before others. A node that was held for as long as its pipeline's window takes
+// alone is started (no starvation). What nothing is known of yet is started as `greedy` does; a pipeline whose
+// prediction does not hold (drift) runs with nothing beside it.
 #pragma once
 
 #include "scheduler/policy.h"

@@ -72,7 +72,7 @@ TEST(SimulatorTest, SerialAddsUpAndTimeSlicesSaveNothingOfPureCompute) {
 TEST(SimulatorTest, GainTimesLatencyIsTheNumberOfEqualPipelines) {
   const std::vector<SimulatedPipeline> pair = {judged("a", 50), judged("b", 50)};
   const double serial_s = run(pair, "serial", capacity_of(1)).wall_s;
-  for (const std::string& policy : {"serial", "greedy", "lookahead"}) {
+  for (const std::string policy : {"serial", "greedy", "lookahead"}) {
     const RunSummary summary = run(pair, policy, capacity_of(1));
     const double latency = (summary.pipelines[0].latency_factor + summary.pipelines[1].latency_factor) / 2;
     EXPECT_NEAR(serial_s / summary.wall_s * latency, 2, 0.04) << policy;
@@ -187,10 +187,10 @@ TEST_F(H100Test, SixtyFourPipelinesEnd) {
   EXPECT_EQ(run(pipelines, "lookahead", capacity(2)).pipelines.size(), 64u);
 }
 
-TEST_F(H100Test, FourThousandWorkersEnd) {
-  const std::vector<SimulatedPipeline> pair = {pipeline_of("a", "gsm8k-llama-3.1-8b", 2, 1, 4096),
-                                               pipeline_of("b", "gsm8k-qwen3-4b-instruct", 2, 2, 4096)};
-  EXPECT_GT(run(pair, "lookahead", capacity(4096)).tokens_per_s, 0);
+TEST_F(H100Test, FiveHundredWorkersEnd) {
+  const std::vector<SimulatedPipeline> pair = {pipeline_of("a", "gsm8k-llama-3.1-8b", 2, 1, 512),
+                                               pipeline_of("b", "gsm8k-qwen3-4b-instruct", 2, 2, 512)};
+  EXPECT_GT(run(pair, "lookahead", capacity(512)).tokens_per_s, 0);
 }
 
 }  // namespace
