@@ -119,7 +119,7 @@ nlohmann::json last_json_line(const std::string& out) {
   nlohmann::json last;
   for (std::string line; std::getline(stream, line);) {
     nlohmann::json parsed = nlohmann::json::parse(line, nullptr, false);
-    if (parsed.is_object()) last = std::move(parsed);
+    if (parsed.is_structured()) last = std::move(parsed);
   }
   return last;
 }

@@ -38,6 +38,36 @@ TEST_F(MpiRunsTest, WeightsAreTheSameOnAnyNumberOfWorkersAloneOrTogether) {
   EXPECT_EQ(run(alone, {"--workers", "2"}, "alone").at("sort"), reference.at("sort"));
 }
 
+// compare fails by itself when a policy ends in other weights.
+TEST_F(MpiRunsTest, EveryPolicyEndsInTheSameWeights) {
+  const std::string job = folder_.file("both.yaml", job_text(sort_pipeline() + reverse_pipeline()));
+  const ProcessOutcome outcome =
+      run_jigsaw({"compare", job, "--workers", "2", "--json", "--out", (folder_.path() / "compare").string()});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto list = last_json_line(outcome.out);
+  ASSERT_EQ(list.size(), 5u);
+  for (const auto& entry : list) EXPECT_EQ(weights_hashes(entry), weights_hashes(list[0])) << entry["policy"];
+}
+
+TEST_F(MpiRunsTest, OneStepOffTrainsTheSameOnAnyWorkersAndAfterAKill) {
+  const std::string job =
+      folder_.file("job.yaml", job_text(sort_pipeline() + "  mode: one_step_off\n" + reverse_pipeline()));
+  const Hashes reference = run(job, {"--workers", "0"}, "w0");
+  EXPECT_EQ(run(job, {"--workers", "2"}, "w2"), reference);
+  EXPECT_EQ(run(job, {"--workers", "3", "--policy", "serial"}, "w3"), reference);
+  EXPECT_EQ(run(job, {"--workers", "1", "--set", "threads_per_worker=2"}, "lanes"), reference);
+  const std::string synchronous = folder_.file("sync.yaml", job_text(sort_pipeline()));
+  EXPECT_NE(run(synchronous, {"--workers", "0"}, "sync").at("sort"), reference.at("sort"));
+  for (const int killed_after_steps : {5, 9}) {
+    const std::string out = "killed-" + std::to_string(killed_after_steps);
+    const ProcessOutcome killed =
+        run_jigsaw({"run", job, "--workers", "2", "--out", (folder_.path() / out).string(), "--quiet"},
+                   [&](int) { return count_lines(folder_.path() / out / "metrics.jsonl") >= killed_after_steps; });
+    ASSERT_EQ(killed.exit_code, 128 + 9) << "it ended before the kill: " << killed.err;
+    EXPECT_EQ(run(job, {"--workers", "2", "--resume"}, out), reference) << "killed after " << killed_after_steps;
+  }
+}
+
 TEST_F(MpiRunsTest, ADifferentSeedTrainsOtherWeights) {
   const std::string job = folder_.file("job.yaml", job_text(sort_pipeline()));
   EXPECT_NE(run(job, {"--workers", "0"}, "a"), run(job, {"--workers", "0", "--set", "seed=8"}, "b"));

@@ -147,5 +147,52 @@ TEST_F(RunsTest, AJobThatDoesNotFitIsRefusedWithTheNumbers) {
   EXPECT_THAT(outcome.err, HasSubstr("of a worker's 0.0102 MB"));
 }
 
+TEST_F(RunsTest, ASimulationSaysSoAndHasTheKeysOfARun) {
+  const std::string job = (fs::path(JIGSAW_SOURCE_DIR) / "configs/simulated-pair.yaml").string();
+  const ProcessOutcome outcome = run_jigsaw(
+      {"simulate", job, "--json", "--policy", "greedy", "--workers", "3", "--set", "pipelines.0.train.steps=2"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto summary = last_json_line(outcome.out);
+  EXPECT_EQ(summary["kind"], "simulated");
+  EXPECT_EQ(summary["policy"], "greedy");
+  EXPECT_EQ(summary["pipelines"][0]["steps"], 2);
+  EXPECT_GT(summary["pipelines"][1]["latency_factor"], 1.0);
+}
+
+TEST_F(RunsTest, ComparingSimulatedPoliciesGivesAListWithGains) {
+  const std::string job = (fs::path(JIGSAW_SOURCE_DIR) / "configs/simulated-pair.yaml").string();
+  const ProcessOutcome outcome = run_jigsaw({"compare", job, "--simulate", "--policies", "lookahead,greedy", "--json"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  const auto list = last_json_line(outcome.out);
+  ASSERT_EQ(list.size(), 3u);
+  EXPECT_EQ(list[0]["policy"], "serial");
+  EXPECT_EQ(list[0]["speedup_vs_serial"], 1.0);
+  EXPECT_GT(list[1]["speedup_vs_serial"], 1.0);
+  EXPECT_THAT(outcome.err, HasSubstr("which bounds the gain at"));
+}
+
+TEST_F(RunsTest, ExplainTellsOptionsAndWhoWaitsForWhom) {
+  const std::string job = (fs::path(JIGSAW_SOURCE_DIR) / "configs/simulated-pair.yaml").string();
+  const ProcessOutcome outcome = run_jigsaw({"plan", job, "--explain"});
+  ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("decode.tail@2 s1 <- decode.bulk@2 s1"));
+  EXPECT_THAT(outcome.out, HasSubstr("Predicted schedule"));
+  EXPECT_THAT(outcome.out, HasSubstr("option: "));
+  EXPECT_THAT(outcome.out, HasSubstr("waits for"));
+}
+
+TEST_F(RunsTest, AnUnknownWorkloadOrPolicyNamesTheNearest) {
+  const std::string job = (fs::path(JIGSAW_SOURCE_DIR) / "configs/simulated-pair.yaml").string();
+  const ProcessOutcome workload = run_jigsaw({"simulate", job, "--set", "pipelines.0.workload=math-qwen3-4"});
+  EXPECT_EQ(workload.exit_code, 2);
+  EXPECT_THAT(workload.err, HasSubstr("did you mean 'math-qwen3-4b'"));
+  const ProcessOutcome policy = run_jigsaw({"compare", job, "--simulate", "--policies", "lookahaed"});
+  EXPECT_EQ(policy.exit_code, 2);
+  EXPECT_THAT(policy.err, HasSubstr("did you mean 'lookahead'"));
+  const ProcessOutcome real = run_jigsaw({"run", job, "--out", path("out")});
+  EXPECT_EQ(real.exit_code, 2);
+  EXPECT_THAT(real.err, HasSubstr("jigsaw simulate"));
+}
+
 }  // namespace
 }  // namespace jigsaw
