@@ -1,23 +1,215 @@
 #include "scheduler/policies/outlook.h"
 
 #include <algorithm>
-#include <limits>
+#include <optional>
 
 #include "core/check.h"
 
 namespace jigsaw {
+namespace {
 
-// One simulation's state, over the structure that all share.
-struct Outlook::Sim {
+constexpr double kNothingS = 1e-9;
+
+}  // namespace
+
+// One simulation: its own state, over the structure that all share.
+class Outlook::Sim {
+ public:
+  Sim(const Outlook& outlook, BasePolicy base)
+      : states(outlook.states_),
+        left_s(outlook.left_s_),
+        weights(outlook.weights_),
+        outlook_(outlook),
+        bound_(base == BasePolicy::kExclusive ? 1 : outlook.capacity_.corun_max),
+        waits_(outlook.waits_),
+        places_(static_cast<std::size_t>(outlook.num_places_)),
+        pipelines_(static_cast<std::size_t>(outlook.plan_.num_pipelines())) {
+    for (const Joint& joint : outlook.joints_) open_.push_back(joint.open);
+  }
+
+  // By node; to be changed before run().
   std::vector<State> states;
   std::vector<double> left_s, weights;
-  std::vector<int> waits, open;              // by node; by joint
-  std::vector<std::vector<int>> running_on;  // by worker
-  std::vector<std::vector<double>> rates;    // beside running_on
-  std::vector<int> ready;                    // ascending
-  std::vector<int> nodes_left;               // by pipeline
-  std::vector<int> open_updates;             // by pipeline: of a layer that has begun
-  std::vector<double> work_s, work_done_s;   // by pipeline
+
+  Prospect run() {
+    prospect_.finish_s.assign(pipelines_.size(), 0);
+    for (std::size_t id = 0; id < states.size(); ++id) enter(static_cast<int>(id));
+    while (num_left_ > 0) {
+      start_what_can();
+      const std::optional<double> step_s = time_to_next_end();
+      if (!step_s) {
+        prospect_.is_stuck = true;
+        return std::move(prospect_);
+      }
+      now_s_ += *step_s;
+      for (std::size_t place = 0; place < places_.size(); ++place) advance(place, *step_s);
+      note_first_end();
+      ready_.insert(ready_.end(), released_.begin(), released_.end());
+      released_.clear();
+      std::sort(ready_.begin(), ready_.end());
+    }
+    prospect_.end_s = now_s_;
+    return std::move(prospect_);
+  }
+
+ private:
+  struct Place {  // a worker
+    std::vector<int> running;
+    std::vector<double> rates;  // beside running
+    int num_computing = 0;
+    bool rates_are_old = true;
+  };
+  struct Pipeline {
+    int nodes_left = 0, open_updates = 0;  // updates of a layer that has begun
+    double work_s = 0, work_done_s = 0;
+  };
+
+  const SimNode& node(int id) const { return outlook_.nodes_[static_cast<std::size_t>(id)]; }
+  Place& place_of(int id) { return places_[static_cast<std::size_t>(node(id).worker)]; }
+  Pipeline& pipeline_of(int id) { return pipelines_[static_cast<std::size_t>(node(id).pipeline)]; }
+  State& state(int id) { return states[static_cast<std::size_t>(id)]; }
+
+  void enter(int id) {
+    if (state(id) == State::kDone) return;
+    ++num_left_;
+    ++pipeline_of(id).nodes_left;
+    pipeline_of(id).work_s += left_s[static_cast<std::size_t>(id)];
+    if (state(id) == State::kRunning) begin(id);
+    if (state(id) == State::kReady || state(id) == State::kHeld) ready_.push_back(id);
+  }
+
+  void begin(int id) {
+    Place& place = place_of(id);
+    state(id) = State::kRunning;
+    place.running.push_back(id);
+    place.rates_are_old = true;
+    if (!is_wait(node(id).kind)) ++place.num_computing;
+    if (node(id).kind == SubStageKind::kUpdate && pipeline_of(id).open_updates++ == 0) ++num_gangs_;
+  }
+
+  bool can_begin(int id) {
+    if (state(id) != State::kReady || place_of(id).num_computing >= bound_) return false;
+    return node(id).kind != SubStageKind::kUpdate || pipeline_of(id).open_updates > 0 || num_gangs_ < bound_;
+  }
+
+  // Who joins others gets as much as they have on average.
+  void start_what_can() {
+    std::size_t kept = 0;
+    for (const int id : ready_) {
+      if (!can_begin(id)) {
+        ready_[kept++] = id;
+        continue;
+      }
+      double sum = 0;
+      for (const int other : place_of(id).running) {
+        if (!is_wait(node(other).kind)) sum += weights[static_cast<std::size_t>(other)];
+      }
+      const int others = place_of(id).num_computing;
+      weights[static_cast<std::size_t>(id)] = others > 0 ? sum / others : 1.0;
+      begin(id);
+    }
+    ready_.resize(kept);
+  }
+
+  void renew_rates(Place& place) {
+    place.rates_are_old = false;
+    if (place.running.size() <= 1) {
+      place.rates.assign(place.running.size(), 1.0);
+      return;
+    }
+    kinds_.clear();
+    shares_.clear();
+    for (const int id : place.running) {
+      kinds_.push_back(node(id).kind);
+      shares_.push_back(weights[static_cast<std::size_t>(id)]);
+    }
+    place.rates = outlook_.capacity_.slowdown.rates(kinds_, shares_);
+  }
+
+  std::optional<double> time_to_next_end() {
+    std::optional<double> least;
+    for (Place& place : places_) {
+      if (place.rates_are_old) renew_rates(place);
+      for (std::size_t i = 0; i < place.running.size(); ++i) {
+        const double end_s = left_s[static_cast<std::size_t>(place.running[i])] / place.rates[i];
+        if (!least || end_s < *least) least = end_s;
+      }
+    }
+    return least;
+  }
+
+  void advance(std::size_t place_index, double step_s) {
+    Place& place = places_[place_index];
+    std::vector<int> ended;
+    std::size_t still = 0;
+    for (std::size_t i = 0; i < place.running.size(); ++i) {
+      const int id = place.running[i];
+      const double work_s = step_s * place.rates[i];
+      left_s[static_cast<std::size_t>(id)] -= work_s;
+      pipeline_of(id).work_done_s += work_s;
+      if (left_s[static_cast<std::size_t>(id)] <= kNothingS) {
+        ended.push_back(id);
+      } else {
+        place.running[still] = id;
+        place.rates[still++] = place.rates[i];
+      }
+    }
+    place.running.resize(still);
+    place.rates.resize(still);
+    if (ended.empty()) return;
+    place.rates_are_old = true;
+    for (const int id : ended) end(id);
+    for (const int id : ready_) {
+      if (state(id) == State::kHeld && static_cast<std::size_t>(node(id).worker) == place_index)
+        state(id) = State::kReady;
+    }
+  }
+
+  void end(int id) {
+    const SimNode& ended = node(id);
+    Pipeline& pipeline = pipeline_of(id);
+    state(id) = State::kDone;
+    --num_left_;
+    if (!is_wait(ended.kind)) --place_of(id).num_computing;
+    if (ended.kind == SubStageKind::kUpdate && --pipeline.open_updates == 0) --num_gangs_;
+    if (--pipeline.nodes_left == 0) {
+      prospect_.finish_s[static_cast<std::size_t>(ended.pipeline)] = now_s_;
+      a_window_has_ended_ = true;
+    }
+    if (ended.next >= 0) {
+      weights[static_cast<std::size_t>(ended.next)] = weights[static_cast<std::size_t>(id)];
+      begin(ended.next);
+    }
+    for (const int joint : ended.ends) {
+      if (--open_[static_cast<std::size_t>(joint)] > 0) continue;
+      for (const int after : outlook_.joints_[static_cast<std::size_t>(joint)].releases) {
+        if (--waits_[static_cast<std::size_t>(after)] > 0) continue;
+        state(after) = State::kReady;
+        released_.push_back(after);
+      }
+    }
+  }
+
+  void note_first_end() {
+    if (!a_window_has_ended_ || !prospect_.progress.empty()) return;
+    prospect_.first_end_s = now_s_;
+    for (const Pipeline& pipeline : pipelines_) {
+      prospect_.progress.push_back(pipeline.work_done_s / std::max(pipeline.work_s, kNothingS));
+    }
+  }
+
+  const Outlook& outlook_;
+  const int bound_;                // sub-stages that compute on a worker at a time
+  std::vector<int> waits_, open_;  // by node; by joint
+  std::vector<Place> places_;
+  std::vector<Pipeline> pipelines_;
+  std::vector<int> ready_, released_;  // ready: ascending, held ones included
+  std::vector<SubStageKind> kinds_;    // scratch
+  std::vector<double> shares_;
+  Prospect prospect_;
+  double now_s_ = 0;
+  int num_left_ = 0, num_gangs_ = 0;
+  bool a_window_has_ended_ = false;
 };
 
 Outlook::Outlook(const Plan& plan, const Capacity& capacity, Clock::TimePoint now) : plan_(plan), capacity_(capacity) {
@@ -123,24 +315,16 @@ int Outlook::id_of(NodeRef ref) const {
 }
 
 double Outlook::alone_s(int pipeline) const {
-  Sim sim;
-  sim.states = states_;
-  sim.left_s = left_s_;
-  sim.weights = weights_;
-  sim.waits = waits_;
+  Sim sim(*this, BasePolicy::kGreedy);
   for (std::size_t id = 0; id < nodes_.size(); ++id) {
     if (nodes_[id].pipeline != pipeline) sim.states[id] = State::kDone;
   }
-  return run(sim, BasePolicy::kGreedy).end_s;
+  return sim.run().end_s;
 }
 
 Prospect Outlook::after(const std::vector<Move>& moves, BasePolicy base,
                         const std::vector<std::pair<NodeRef, double>>& weights) const {
-  Sim sim;
-  sim.states = states_;
-  sim.left_s = left_s_;
-  sim.weights = weights_;
-  sim.waits = waits_;
+  Sim sim(*this, base);
   for (const auto& [ref, weight] : weights) {
     if (const int id = id_of(ref); id >= 0) sim.weights[static_cast<std::size_t>(id)] = weight;
   }
@@ -150,169 +334,7 @@ Prospect Outlook::after(const std::vector<Move>& moves, BasePolicy base,
     sim.states[static_cast<std::size_t>(id)] = move.weight ? State::kRunning : State::kHeld;
     if (move.weight) sim.weights[static_cast<std::size_t>(id)] = *move.weight;
   }
-  return run(sim, base);
-}
-
-Prospect Outlook::run(Sim& sim, BasePolicy base) const {
-  const auto num_pipelines = static_cast<std::size_t>(plan_.num_pipelines());
-  Prospect prospect;
-  prospect.finish_s.assign(num_pipelines, 0);
-  sim.open.clear();
-  for (const Joint& joint : joints_) sim.open.push_back(joint.open);
-  sim.running_on.assign(static_cast<std::size_t>(num_places_), {});
-  sim.rates.assign(static_cast<std::size_t>(num_places_), {});
-  sim.nodes_left.assign(num_pipelines, 0);
-  sim.open_updates.assign(num_pipelines, 0);
-  sim.work_s.assign(num_pipelines, 0);
-  sim.work_done_s.assign(num_pipelines, 0);
-  std::vector<int> computing(static_cast<std::size_t>(num_places_), 0);
-  std::vector<bool> stale(static_cast<std::size_t>(num_places_), true);  // rates to be computed anew
-  int num_left = 0, num_gangs = 0;
-
-  const auto node_of = [&](int id) -> const SimNode& { return nodes_[static_cast<std::size_t>(id)]; };
-  const auto begin = [&](int id) {
-    const SimNode& node = node_of(id);
-    const auto place = static_cast<std::size_t>(node.worker);
-    sim.states[static_cast<std::size_t>(id)] = State::kRunning;
-    sim.running_on[place].push_back(id);
-    stale[place] = true;
-    if (!is_wait(node.kind)) ++computing[place];
-    if (node.kind == SubStageKind::kUpdate && sim.open_updates[static_cast<std::size_t>(node.pipeline)]++ == 0)
-      ++num_gangs;
-  };
-  for (std::size_t id = 0; id < nodes_.size(); ++id) {
-    const State state = sim.states[id];
-    if (state == State::kDone) continue;
-    ++num_left;
-    ++sim.nodes_left[static_cast<std::size_t>(nodes_[id].pipeline)];
-    sim.work_s[static_cast<std::size_t>(nodes_[id].pipeline)] += sim.left_s[id];
-    if (state == State::kRunning) begin(static_cast<int>(id));
-    if (state == State::kReady || state == State::kHeld) sim.ready.push_back(static_cast<int>(id));
-  }
-
-  const auto can_begin = [&](int id) {
-    const SimNode& node = node_of(id);
-    if (sim.states[static_cast<std::size_t>(id)] != State::kReady) return false;
-    const int bound = base == BasePolicy::kExclusive ? 1 : capacity_.corun_max;
-    if (computing[static_cast<std::size_t>(node.worker)] >= bound) return false;
-    return node.kind != SubStageKind::kUpdate || sim.open_updates[static_cast<std::size_t>(node.pipeline)] > 0 ||
-           num_gangs < bound;
-  };
-  // Who joins others gets as much as they have on average.
-  const auto mean_weight_on = [&](int place) {
-    double sum = 0;
-    int count = 0;
-    for (const int id : sim.running_on[static_cast<std::size_t>(place)]) {
-      if (is_wait(node_of(id).kind)) continue;
-      sum += sim.weights[static_cast<std::size_t>(id)];
-      ++count;
-    }
-    return count > 0 ? sum / count : 1.0;
-  };
-  std::vector<SubStageKind> kinds;
-  std::vector<double> weights;
-  double now = 0;
-  bool first_has_ended = false;
-  while (num_left > 0) {
-    std::size_t kept = 0;
-    for (const int id : sim.ready) {
-      if (can_begin(id)) {
-        sim.weights[static_cast<std::size_t>(id)] = mean_weight_on(node_of(id).worker);
-        begin(id);
-      } else {
-        sim.ready[kept++] = id;
-      }
-    }
-    sim.ready.resize(kept);
-    double step_s = std::numeric_limits<double>::max();
-    for (std::size_t place = 0; place < sim.running_on.size(); ++place) {
-      const std::vector<int>& running = sim.running_on[place];
-      if (stale[place]) {
-        stale[place] = false;
-        kinds.clear();
-        weights.clear();
-        for (const int id : running) {
-          kinds.push_back(node_of(id).kind);
-          weights.push_back(sim.weights[static_cast<std::size_t>(id)]);
-        }
-        if (running.size() <= 1) {
-          sim.rates[place].assign(running.size(), 1.0);
-        } else {
-          sim.rates[place] = capacity_.slowdown.rates(kinds, weights);
-        }
-      }
-      for (std::size_t i = 0; i < running.size(); ++i) {
-        step_s = std::min(step_s, sim.left_s[static_cast<std::size_t>(running[i])] / sim.rates[place][i]);
-      }
-    }
-    if (step_s == std::numeric_limits<double>::max()) {
-      prospect.is_stuck = true;
-      return prospect;
-    }
-    now += step_s;
-    std::vector<int> released;
-    for (std::size_t place = 0; place < sim.running_on.size(); ++place) {
-      std::vector<int>& running = sim.running_on[place];
-      std::vector<int> continued;
-      std::size_t still = 0;
-      bool has_ended = false;
-      for (std::size_t i = 0; i < running.size(); ++i) {
-        const int id = running[i];
-        double& left = sim.left_s[static_cast<std::size_t>(id)];
-        left -= step_s * sim.rates[place][i];
-        sim.work_done_s[static_cast<std::size_t>(node_of(id).pipeline)] += step_s * sim.rates[place][i];
-        if (left > 1e-9) {
-          running[still] = id;
-          sim.rates[place][still++] = sim.rates[place][i];
-          continue;
-        }
-        const SimNode& node = node_of(id);
-        has_ended = true;
-        sim.states[static_cast<std::size_t>(id)] = State::kDone;
-        --num_left;
-        if (!is_wait(node.kind)) --computing[place];
-        if (node.kind == SubStageKind::kUpdate && --sim.open_updates[static_cast<std::size_t>(node.pipeline)] == 0)
-          --num_gangs;
-        if (--sim.nodes_left[static_cast<std::size_t>(node.pipeline)] == 0) {
-          prospect.finish_s[static_cast<std::size_t>(node.pipeline)] = now;
-          first_has_ended = true;
-        }
-        if (node.next >= 0) {
-          sim.weights[static_cast<std::size_t>(node.next)] = sim.weights[static_cast<std::size_t>(id)];
-          continued.push_back(node.next);
-        }
-        for (const int joint : node.ends) {
-          if (--sim.open[static_cast<std::size_t>(joint)] > 0) continue;
-          for (const int id_after : joints_[static_cast<std::size_t>(joint)].releases) {
-            if (--sim.waits[static_cast<std::size_t>(id_after)] > 0) continue;
-            sim.states[static_cast<std::size_t>(id_after)] = State::kReady;
-            released.push_back(id_after);
-          }
-        }
-      }
-      running.resize(still);
-      sim.rates[place].resize(still);
-      if (!has_ended) continue;
-      stale[place] = true;
-      for (const int id : continued) begin(id);
-      // What was held may go now.
-      for (const int id : sim.ready) {
-        if (node_of(id).worker == static_cast<int>(place) && sim.states[static_cast<std::size_t>(id)] == State::kHeld) {
-          sim.states[static_cast<std::size_t>(id)] = State::kReady;
-        }
-      }
-    }
-    if (first_has_ended && prospect.progress.empty()) {
-      prospect.first_end_s = now;
-      for (std::size_t pipeline = 0; pipeline < num_pipelines; ++pipeline) {
-        prospect.progress.push_back(sim.work_done_s[pipeline] / std::max(sim.work_s[pipeline], 1e-9));
-      }
-    }
-    sim.ready.insert(sim.ready.end(), released.begin(), released.end());
-    std::sort(sim.ready.begin(), sim.ready.end());
-  }
-  prospect.end_s = now;
-  return prospect;
+  return sim.run();
 }
 
 }  // namespace jigsaw

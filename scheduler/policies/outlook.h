@@ -42,7 +42,6 @@ class Outlook {
                  const std::vector<std::pair<NodeRef, double>>& weights = {}) const;
   // Seconds until the end of this pipeline's window if all others stood still.
   double alone_s(int pipeline) const;
-  bool stands_for_itself(int worker) const { return place_of_worker_[static_cast<std::size_t>(worker)] >= 0; }
 
  private:
   enum class State : char { kWaiting, kReady, kHeld, kRunning, kDone };
@@ -59,12 +58,11 @@ class Outlook {
     int open = 0;
     std::vector<int> releases;
   };
-  struct Sim;
+  class Sim;
 
   void add_pipeline(int pipeline, Clock::TimePoint now);
   void add_joint(const std::vector<int>& waits_for, const std::vector<int>& releases);
   int id_of(NodeRef ref) const;
-  Prospect run(Sim& sim, BasePolicy base) const;
 
   const Plan& plan_;
   const Capacity& capacity_;
