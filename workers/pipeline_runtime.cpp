@@ -121,10 +121,21 @@ TrainerOptions trainer_options(const PipelineConfig& config) {
 Result<std::unique_ptr<PipelineRuntime>> PipelineRuntime::create(const PipelineConfig& config,
                                                                  const fs::path& checkpoint,
                                                                  std::unique_ptr<GradientExchange> exchange) {
+  JIGSAW_ASSIGN_OR_RETURN(auto task, make_task(config.task, key_for(config, KeyUse::kTask)));
+  JIGSAW_ASSIGN_OR_RETURN(auto reward, make_reward(config.reward));
+  return create(config, std::move(task), std::move(reward), checkpoint, std::move(exchange));
+}
+
+Result<std::unique_ptr<PipelineRuntime>> PipelineRuntime::create(const PipelineConfig& config,
+                                                                 std::unique_ptr<Task> task,
+                                                                 std::unique_ptr<Reward> reward,
+                                                                 const fs::path& checkpoint,
+                                                                 std::unique_ptr<GradientExchange> exchange) {
   std::unique_ptr<PipelineRuntime> runtime(new PipelineRuntime());
   runtime->config_ = config;
+  runtime->task_ = std::move(task);
+  runtime->reward_ = std::move(reward);
   runtime->exchange_ = std::move(exchange);
-  JIGSAW_ASSIGN_OR_RETURN(runtime->task_, make_task(config.task, key_for(config, KeyUse::kTask)));
   JIGSAW_ASSIGN_OR_RETURN(runtime->tokenizer_, make_tokenizer(config, *runtime->task_));
   if (checkpoint.empty()) {
     JIGSAW_ASSIGN_OR_RETURN(runtime->weights_, first_weights(config, *runtime->tokenizer_));
@@ -134,7 +145,6 @@ Result<std::unique_ptr<PipelineRuntime>> PipelineRuntime::create(const PipelineC
   if (config.needs_reference()) {
     JIGSAW_ASSIGN_OR_RETURN(runtime->reference_, first_weights(config, *runtime->tokenizer_));
   }
-  JIGSAW_ASSIGN_OR_RETURN(runtime->reward_, make_reward(config.reward));
   JIGSAW_ASSIGN_OR_RETURN(runtime->trainer_, Trainer::create(*runtime->weights_, trainer_options(config)));
   if (config.is_one_step_off()) {
     runtime->rollout_weights_ = std::make_unique<PolicyWeights>(runtime->weights_->config());

@@ -53,6 +53,11 @@ class PipelineRuntime {
   static Result<std::unique_ptr<PipelineRuntime>> create(const PipelineConfig& config,
                                                          const std::filesystem::path& checkpoint,
                                                          std::unique_ptr<GradientExchange> exchange);
+  // With a task and a reward of the caller's making; what `config` says of them is not looked at.
+  static Result<std::unique_ptr<PipelineRuntime>> create(const PipelineConfig& config, std::unique_ptr<Task> task,
+                                                         std::unique_ptr<Reward> reward,
+                                                         const std::filesystem::path& checkpoint,
+                                                         std::unique_ptr<GradientExchange> exchange);
 
   const PipelineConfig& config() const { return config_; }
   const Task& task() const { return *task_; }

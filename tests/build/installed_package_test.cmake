@@ -1,4 +1,5 @@
-# cmake -DBUILD=.. -DCONSUMER=.. -DWORK=.. -P: installs BUILD into WORK/prefix, then configures, builds and runs CONSUMER.
+# cmake -DBUILD=.. -DCONSUMER=.. -DEXAMPLE=.. -DWORK=.. -P: installs BUILD into WORK/prefix, then configures, builds and
+# runs CONSUMER and, where it is given, EXAMPLE, which uses the libraries that need LibTorch.
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
   message("${output}")
@@ -7,13 +8,24 @@ function(run)
   endif()
 endfunction()
 
+function(build source folder)
+  run(${CMAKE_COMMAND} -S ${source} -B ${folder} -G Ninja
+    -DCMAKE_PREFIX_PATH=${WORK}/prefix -DCMAKE_BUILD_TYPE=${CONFIG}
+    -DCMAKE_C_COMPILER=${C_COMPILER} -DCMAKE_CXX_COMPILER=${CXX_COMPILER} "-DCMAKE_CXX_FLAGS=${FLAGS}")
+  run(${CMAKE_COMMAND} --build ${folder})
+endfunction()
+
 file(REMOVE_RECURSE ${WORK})
 run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/prefix --config ${CONFIG})
-run(${CMAKE_COMMAND} -S ${CONSUMER} -B ${WORK}/build -G Ninja
-  -DCMAKE_PREFIX_PATH=${WORK}/prefix -DCMAKE_BUILD_TYPE=${CONFIG}
-  -DCMAKE_C_COMPILER=${C_COMPILER} -DCMAKE_CXX_COMPILER=${CXX_COMPILER} "-DCMAKE_CXX_FLAGS=${FLAGS}")
-run(${CMAKE_COMMAND} --build ${WORK}/build)
+build(${CONSUMER} ${WORK}/build)
 run(${WORK}/build/consumer)
+if(EXAMPLE)
+  build(${EXAMPLE} ${WORK}/build-example)
+  run(${WORK}/build-example/trainer_api ${WORK}/sort-policy)
+endif()
 if(EXISTS ${BUILD}/examples/cli/jigsaw)
   run(${WORK}/prefix/bin/jigsaw --help)
+  if(EXAMPLE)
+    run(${WORK}/prefix/bin/jigsaw inspect ${WORK}/sort-policy)
+  endif()
 endif()

@@ -1,13 +1,11 @@
 #include "workers/job/job_config.h"
 
-#include <xxhash.h>
-
 #include <fstream>
 #include <set>
 #include <sstream>
 
 #include "core/config/yaml_section.h"
-#include "core/philox.h"
+#include "workers/job/pipeline_rules.h"
 #include "workers/job/pipeline_sections.h"
 
 namespace jigsaw {
@@ -32,8 +30,7 @@ PipelineConfig read_pipeline(YamlSection& yaml, std::uint64_t job_seed, const st
   if (!is_plain_name(pipeline.name)) {
     yaml.add_error("name", "must be 1 to 64 letters, digits, '_', '-' or '.': folders are named after it");
   }
-  // By name, not by place: the pipeline trains the same whichever others run beside it.
-  pipeline.seed = philox_key(job_seed, XXH3_64bits(pipeline.name.data(), pipeline.name.size()), 0);
+  pipeline.seed = pipeline_seed(job_seed, pipeline.name);
   yaml.read_choice("mode", pipeline.mode, {"sync", "one_step_off"});
   read_model(yaml, pipeline, folder);
   read_task(yaml, pipeline, folder);
@@ -68,6 +65,16 @@ void read_bins(YamlSection& yaml, TokenBins& bins) {
 }
 
 }  // namespace
+
+ModelConfig small_model() {
+  ModelConfig model;
+  model.family = "llama";
+  model.hidden_size = 64;
+  model.num_layers = 2;
+  model.num_heads = 4;
+  model.tied_embeddings = true;
+  return model;
+}
 
 Result<Job> read_job(const std::string& text, const std::filesystem::path& name,
                      const std::vector<std::string>& settings) {

@@ -19,22 +19,27 @@
 
 namespace jigsaw {
 
+// A llama of 2 layers of 64 channels, 4 heads and tied embeddings; its other sizes are 0 (see ScratchModel).
+ModelConfig small_model();
+
 // A policy from scratch (`model_config`), instead of `model`.
 struct ScratchModel {
-  ModelConfig config;                   // vocab_size and eos_tokens come from the tokenizer
+  // vocab_size and eos_tokens come from the tokenizer, max_positions from the engine; what else is 0 follows from the
+  // other sizes (workers/job/pipeline_rules.h).
+  ModelConfig config = small_model();
   std::string tokenizer = "character";  // "character" (the task's alphabet) or "byte"
-  std::string alphabet;                 // character: instead of the task's
+  std::string alphabet{};               // character: instead of the task's
   std::uint64_t init_seed = 0;          // of the first weights; 0: drawn from the job's seed and the name
 };
 
 struct RolloutConfig {
   int prompts_per_step = 8;
   int group_size = 8;  // completions a prompt
-  SamplingParams sampling;
-  EngineOptions engine;
+  SamplingParams sampling{};
+  EngineOptions engine{};
   // For benchmarks: sample i of a step gets exactly forced_lengths[i mod count] tokens, end tokens are ignored. Empty =
   // completions end by themselves. sampling.max_new_tokens is then the longest, sampling.ignore_eos is set.
-  std::vector<int> forced_lengths;
+  std::vector<int> forced_lengths{};
 };
 
 struct TrainConfig {
@@ -43,7 +48,7 @@ struct TrainConfig {
   int grad_slots = 4;        // fixed partial sums of an update's gradient; workers share them out
   int micro_batch_tokens = 2048;
   bool recompute_activations = false;
-  OptimizerConfig optimizer;
+  OptimizerConfig optimizer{};
 };
 
 struct CheckpointConfig {
@@ -79,7 +84,7 @@ struct JobConfig {
   std::uint64_t seed = 0;
   int workers = 1;
   int threads_per_worker = 0;                       // 0 = this machine's cores shared out
-  std::string policy = "lookahead";                  // of the scheduler
+  std::string policy = "lookahead";                 // of the scheduler
   std::uint64_t memory_bytes_per_worker = 0;        // 0 = what the machine has, shared out
   std::chrono::milliseconds worker_timeout{60000};  // silence after which a worker counts as lost
   bool bind_cores = false;  // threads of a worker stay on cores of its own: only where nothing else runs

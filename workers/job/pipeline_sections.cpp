@@ -5,6 +5,7 @@
 
 #include "core/nearest_name.h"
 #include "workers/job/completion_lengths.h"
+#include "workers/job/pipeline_rules.h"
 
 namespace jigsaw {
 namespace {
@@ -31,20 +32,12 @@ std::filesystem::path resolve_path(const std::string& text, const std::filesyste
 void read_scratch_model(YamlSection& yaml, PipelineConfig& pipeline) {
   YamlSection section = yaml.section("model_config");
   ModelConfig& model = pipeline.scratch.config;
-  model.family = "llama";
-  model.hidden_size = 64;
-  model.num_layers = 2;
-  model.num_heads = 4;
-  model.tied_embeddings = true;
   section.read_choice("family", model.family, {"llama", "mistral", "qwen2", "qwen3"});
   section.read("hidden_size", model.hidden_size, 2, kSizeMax);
   section.read("num_layers", model.num_layers, 1, 1024);
   section.read("num_heads", model.num_heads, 1, 4096);
-  model.num_kv_heads = model.num_heads;
   section.read("num_kv_heads", model.num_kv_heads, 1, 4096);
-  model.head_dim = model.hidden_size / model.num_heads;
   section.read("head_dim", model.head_dim, 2, 4096);
-  model.intermediate_size = 4 * model.hidden_size;
   section.read("intermediate_size", model.intermediate_size, 1, kSizeMax);
   section.read("tied_embeddings", model.tied_embeddings);
   double rope_theta = model.rope.theta;
@@ -54,8 +47,7 @@ void read_scratch_model(YamlSection& yaml, PipelineConfig& pipeline) {
   if (model.sliding_window > 0 && model.family != "mistral") {
     section.add_error("sliding_window", "only family mistral has one");
   }
-  model.qkv_bias = model.family == "qwen2";
-  model.qk_norm = model.family == "qwen3";
+  derive_sizes(model);
   section.read_choice("tokenizer", pipeline.scratch.tokenizer, {"character", "byte"});
   section.read("alphabet", pipeline.scratch.alphabet);
   section.read("init_seed", pipeline.scratch.init_seed);
@@ -77,8 +69,6 @@ void read_forced_lengths(YamlSection& section, RolloutConfig& rollout) {
   if (!lengths.ok()) return section.add_error("forced_lengths", lengths.error().message());
   if (section.has("stop")) section.add_error("forced_lengths", "completions of a given length cannot end by stop, too");
   rollout.forced_lengths = *std::move(lengths);
-  rollout.sampling.max_new_tokens = *std::ranges::max_element(rollout.forced_lengths);
-  rollout.sampling.ignore_eos = true;
 }
 
 RewardConfig read_reward_part(YamlSection& yaml, const std::filesystem::path& folder, int depth) {
@@ -228,33 +218,14 @@ void read_train(YamlSection& yaml, PipelineConfig& pipeline) {
   section.read("eps", optimizer.eps, 0, 1);
   section.read("weight_decay", optimizer.weight_decay, 0, 10);
   section.read("max_grad_norm", optimizer.max_grad_norm, 0, 1e9);
-  optimizer.total_steps = train.steps * train.updates_per_step;
   section.read("schedule_updates", optimizer.total_steps, 1, 1 << 30);
   section.finish();
 }
 
 void check_fit(YamlSection& yaml, PipelineConfig& pipeline) {
-  if (pipeline.algorithm.max_completion_length == 0) {
-    pipeline.algorithm.max_completion_length = pipeline.rollout.sampling.max_new_tokens;
-  }
-  const TrainConfig& train = pipeline.train;
-  if (train.updates_per_step > pipeline.rollout.prompts_per_step) {
-    yaml.add_error("train", "updates_per_step: " + std::to_string(train.updates_per_step) +
-                                " updates need as many prompts, but rollout.prompts_per_step is " +
-                                std::to_string(pipeline.rollout.prompts_per_step));
-  }
-  if (pipeline.rollout.sampling.max_new_tokens >= pipeline.rollout.engine.max_positions) {
-    const char* key = pipeline.rollout.forced_lengths.empty() ? "max_new_tokens" : "forced_lengths";
-    yaml.add_error("rollout", std::string(key) + ": " + std::to_string(pipeline.rollout.sampling.max_new_tokens) +
-                                  " must be below max_positions (" +
-                                  std::to_string(pipeline.rollout.engine.max_positions) +
-                                  "), which holds the prompt, too");
-  }
-  const Status checks[] = {validate(pipeline.algorithm), validate(train.optimizer), validate(pipeline.rollout.sampling),
-                           validate(pipeline.rollout.engine)};
-  const char* const sections[] = {"algorithm", "train", "rollout", "rollout"};
-  for (std::size_t i = 0; i < std::size(checks); ++i) {
-    if (!checks[i].ok()) yaml.add_error(yaml.has(sections[i]) ? sections[i] : "", checks[i].error().message());
+  derive_settings(pipeline);
+  for (const ConfigProblem& problem : find_problems(pipeline)) {
+    yaml.add_error(yaml.has(problem.section) ? problem.section : "", problem.message);
   }
 }
 

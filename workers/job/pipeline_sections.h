@@ -16,7 +16,7 @@ void read_reward(YamlSection& yaml, PipelineConfig& pipeline, const std::filesys
 void read_algorithm(YamlSection& yaml, PipelineConfig& pipeline);
 void read_rollout(YamlSection& yaml, PipelineConfig& pipeline);
 void read_train(YamlSection& yaml, PipelineConfig& pipeline);
-// What only shows when sections are seen together.
+// Derives what is left open, and checks what only shows when sections are seen together.
 void check_fit(YamlSection& yaml, PipelineConfig& pipeline);
 
 }  // namespace jigsaw

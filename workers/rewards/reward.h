@@ -22,8 +22,9 @@ struct RewardRequest {
   std::uint64_t id = 0;  // unique among the outstanding ones
   // `completion` is text for people: whoever asks leaves out the end token (<eos>, <|im_end|>) and anything after it.
   std::string prompt, completion, answer, extra_json;
-  int num_tokens = 0;      // of the completion
-  bool truncated = false;  // it ended by length, not by stop
+  int num_tokens = 0;             // of the completion
+  bool truncated = false;         // it ended by length, not by stop
+  std::int64_t prompt_index = 0;  // of the task
 };
 
 struct RewardReply {

@@ -55,7 +55,8 @@ Status RolloutStage::ask_for_reward(const RolloutOutput& output) {
                                    .answer = sample.prompt.answer,
                                    .extra_json = sample.prompt.extra_json,
                                    .num_tokens = static_cast<int>(output.tokens.size()),
-                                   .truncated = trajectory.truncated()});
+                                   .truncated = trajectory.truncated(),
+                                   .prompt_index = sample.prompt.index});
 }
 
 Status RolloutStage::poll() {

@@ -15,10 +15,10 @@ namespace jigsaw {
 
 struct Prompt {
   std::int64_t index = 0;
-  std::string text;                   // raw text; empty when `messages` is given
-  std::vector<ChatMessage> messages;  // rendered by the tokenizer's chat template
-  std::string answer;                 // what rewards compare with; may be empty
-  std::string extra_json;             // the data line's other fields, for external rewards; "{}" if none
+  std::string text{};                   // raw text; empty when `messages` is given
+  std::vector<ChatMessage> messages{};  // rendered by the tokenizer's chat template
+  std::string answer{};                 // what rewards compare with; may be empty
+  std::string extra_json{};             // the data line's other fields, for external rewards; "{}" if none
 };
 
 // Immutable once made, and safe to share between threads.

@@ -54,6 +54,13 @@ class ScriptedController {
     for (std::uint32_t i = 0; i < num_samples; ++i) dispatch.mutable_rollout()->add_samples(i);
     return start(std::move(dispatch), pipeline, step);
   }
+  std::uint64_t logprob(int pipeline, std::int64_t step, const std::vector<wire::Trajectory>& trajectories) {
+    wire::Dispatch dispatch;
+    for (const wire::Trajectory& trajectory : trajectories) {
+      *dispatch.mutable_logprob()->add_trajectories() = trajectory;
+    }
+    return start(std::move(dispatch), pipeline, step);
+  }
   std::uint64_t update(int pipeline, std::int64_t step, std::int64_t version,
                        const std::vector<wire::Trajectory>& trajectories, int num_slots) {
     wire::Dispatch dispatch;

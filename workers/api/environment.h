@@ -1,0 +1,32 @@
+// What a policy is trained on, written in C++: where prompts come from and what completions are worth.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "workers/tasks/task.h"
+
+namespace jigsaw {
+
+struct Completion {
+  std::string text;        // without the end token
+  int num_tokens = 0;      // the end token included
+  bool truncated = false;  // it ended by length, not by stop
+};
+
+// Called by Pipeline::step() on the thread that called it, any number of times for one index. Does not throw.
+//
+// Training is reproducible, and goes on after a restart as it would have without, as long as both functions are pure:
+// the result depends on the arguments alone, not on a clock, a counter or a random number generator that lives between
+// calls. Draw from the index instead (core/philox.h).
+class Environment {
+ public:
+  virtual ~Environment() = default;
+  // For index 0, 1, 2, ..: `text` (or `messages`, for a model with a chat template) and, if it is of use, `answer`; the
+  // rest of it is filled in. Step s asks for prompts_per_step indices from (s - 1) * prompts_per_step.
+  virtual Prompt prompt(std::int64_t index) const = 0;
+  // Finite and at most kRewardMax (workers/rewards/reward.h) in size; else the step fails.
+  virtual double reward(std::int64_t index, const Completion& completion) const = 0;
+};
+
+}  // namespace jigsaw
