@@ -87,8 +87,9 @@ struct JobConfig {
   std::string policy = "lookahead";                 // of the scheduler
   std::uint64_t memory_bytes_per_worker = 0;        // 0 = what the machine has, shared out
   std::chrono::milliseconds worker_timeout{60000};  // silence after which a worker counts as lost
-  bool bind_cores = false;  // threads of a worker stay on cores of its own: only where nothing else runs
-  TokenBins bins;           // where a rollout's passes go over into the next sub-stage
+  bool bind_cores = false;        // threads of a worker stay on cores of its own: only where nothing else runs
+  std::filesystem::path profile;  // measured by `jigsaw profile`; predictions rest on it. Empty = none
+  TokenBins bins;                 // where a rollout's passes go over into the next sub-stage
   std::vector<PipelineConfig> pipelines;
 };
 
