@@ -15,6 +15,7 @@ namespace {
 constexpr std::uint64_t kProfileBytesMax = std::uint64_t{1} << 20;
 constexpr double kSecondsMax = 1e7;
 constexpr double kTokensMax = 1e9;
+constexpr std::size_t kLengthsMax = 4096;
 
 std::vector<std::string> busy_kind_names() {
   std::vector<std::string> names;
@@ -95,6 +96,7 @@ WorkloadFacts read_workload(YamlSection& section, std::set<std::string>& taken,
   section.read("prompts_per_step", facts.prompts_per_step, 1, 1 << 20);
   section.read("group_size", facts.group_size, 1, 1 << 10);
   section.read("rollout_s", facts.rollout_s, 0, kSecondsMax);
+  section.read("reward_s", facts.reward_s, 0, kSecondsMax);
   section.read("old_logprob_s", facts.old_logprob_s, 0, kSecondsMax);
   section.read("ref_logprob_s", facts.ref_logprob_s, 0, kSecondsMax);
   section.read("update_s", facts.update_s, 0, kSecondsMax);
@@ -103,6 +105,7 @@ WorkloadFacts read_workload(YamlSection& section, std::set<std::string>& taken,
   section.read("response_tokens", facts.response_tokens, 0, kTokensMax);
   read_numbers(section, "total_quantiles", facts.total_quantiles, 1, kTokensMax);
   section.read("response_max", facts.response_max, 1, 1 << 30);
+  section.read("response_lengths", facts.response_lengths, 1, kTokensMax);
   section.read("turns", facts.turns, 0, 1);
   read_numbers(section, "tool_s", facts.tool_s, 0, kSecondsMax);
   section.read("tool_tokens", facts.tool_tokens, 0, kTokensMax);
@@ -112,6 +115,12 @@ WorkloadFacts read_workload(YamlSection& section, std::set<std::string>& taken,
   const auto& total = facts.total_quantiles;
   if (!std::is_sorted(total.begin(), total.end()) || total[0] <= facts.prompt_tokens) {
     section.add_error("total_quantiles", "p50, p90 and p99 have to ascend, and to be longer than the prompt");
+  }
+  const std::vector<double>& lengths = facts.response_lengths;
+  if (lengths.size() > kLengthsMax || !std::is_sorted(lengths.begin(), lengths.end()) ||
+      (!lengths.empty() && lengths.back() > facts.response_max)) {
+    section.add_error("response_lengths",
+                      "expected at most " + std::to_string(kLengthsMax) + " that ascend, none above response_max");
   }
   if (facts.turns.empty() || facts.turns.size() > 16 || facts.turns.back() == 0) {
     section.add_error("turns", "expected the shares of samples with 1, 2, .. turns, at most 16, the last above 0");
@@ -217,6 +226,7 @@ std::string to_yaml(const WorkloadFacts& facts) {
   line("prompts_per_step", std::to_string(facts.prompts_per_step));
   line("group_size", std::to_string(facts.group_size));
   line("rollout_s", number(facts.rollout_s));
+  line("reward_s", number(facts.reward_s));
   line("old_logprob_s", number(facts.old_logprob_s));
   line("ref_logprob_s", number(facts.ref_logprob_s));
   line("update_s", number(facts.update_s));
@@ -225,6 +235,7 @@ std::string to_yaml(const WorkloadFacts& facts) {
   line("response_tokens", number(facts.response_tokens));
   line("total_quantiles", number_list(facts.total_quantiles));
   line("response_max", std::to_string(facts.response_max));
+  if (!facts.response_lengths.empty()) line("response_lengths", number_list(facts.response_lengths));
   line("turns", number_list(facts.turns));
   line("tool_s", number_list(facts.tool_s));
   line("tool_tokens", number(facts.tool_tokens));

@@ -23,7 +23,8 @@ struct WorkloadFacts {
   std::string model;  // of the same profile
   int prompts_per_step = 256;
   int group_size = 4;
-  double rollout_s = 0;  // with tools
+  double rollout_s = 0;  // with tools, to the last completion
+  double reward_s = 0;   // from there to the last reward
   double old_logprob_s = 0;
   double ref_logprob_s = 0;
   double update_s = 0;
@@ -32,11 +33,14 @@ struct WorkloadFacts {
   double response_tokens = 0;               // mean; with what tools added
   std::array<double, 3> total_quantiles{};  // p50, p90, p99 of prompt + response
   int response_max = 0;                     // tokens
-  std::vector<double> turns = {1};          // share of the samples that take 1, 2, .. turns; of any sum
-  std::array<double, 2> tool_s{};           // least and most of one call for the whole step; 0 = no tools
-  double tool_tokens = 0;                   // that a call adds to a sample's response
-  double engine_overhead = 1;               // rollout as seen, less tools / sum of its passes; see simulator/workload.h
-  double tail_time_share = 0;               // of the rollout as seen; 0 = unknown. To compare with only
+  // Tokens of responses, ascending, each of as many samples as any other. Where they are given, the quantiles are only
+  // to read: lengths are drawn from these.
+  std::vector<double> response_lengths{};
+  std::vector<double> turns = {1};  // share of the samples that take 1, 2, .. turns; of any sum
+  std::array<double, 2> tool_s{};   // least and most of one call for the whole step; 0 = no tools
+  double tool_tokens = 0;           // that a call adds to a sample's response
+  double engine_overhead = 1;       // rollout as seen, less tools / sum of its passes; see simulator/workload.h
+  double tail_time_share = 0;       // of the rollout as seen; 0 = unknown. To compare with only
   bool operator==(const WorkloadFacts&) const = default;
 
   int samples_per_step() const { return prompts_per_step * group_size; }

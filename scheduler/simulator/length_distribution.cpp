@@ -13,7 +13,7 @@ constexpr double kShortestOfMedian = 0.25;
 }  // namespace
 
 LengthDistribution::LengthDistribution(const WorkloadFacts& facts)
-    : prompt_tokens_(facts.prompt_tokens), response_max_(facts.response_max) {
+    : measured_(facts.response_lengths), prompt_tokens_(facts.prompt_tokens), response_max_(facts.response_max) {
   const double longest = facts.prompt_tokens + facts.response_max;
   const double fixed = facts.prompt_tokens + facts.tool_tokens * static_cast<double>(facts.turns.size() - 1);
   const auto& published = facts.total_quantiles;
@@ -38,6 +38,10 @@ LengthDistribution::LengthDistribution(const WorkloadFacts& facts)
 
 double LengthDistribution::total(double u) const {
   CHECK(u >= 0 && u <= 1);
+  if (!measured_.empty()) {
+    const auto index = static_cast<std::size_t>(u * static_cast<double>(measured_.size()));
+    return prompt_tokens_ + measured_[std::min(index, measured_.size() - 1)];
+  }
   std::size_t i = 0;
   while (i < 3 && u > kQuantiles[i + 1]) ++i;
   const double width = kQuantiles[i + 1] - kQuantiles[i], t = (u - kQuantiles[i]) / width, s = 1 - t;

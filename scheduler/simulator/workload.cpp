@@ -85,7 +85,7 @@ class RolloutBuilder {
   }
 
   std::vector<SimulatedSubStage> finish() && {
-    stages_.push_back({SubStageKind::kReward, static_cast<int>(facts_.turns.size()) - 1, {}});
+    stages_.push_back({SubStageKind::kReward, static_cast<int>(facts_.turns.size()) - 1, {facts_.reward_s, 0}});
     return std::move(stages_);
   }
 
@@ -192,6 +192,7 @@ WorkloadCheck check_workload(const Workload& workload, const ModelCost& model, s
     tokens += drawn.tokens;
     double step_s = 0;
     for (const SimulatedSubStage& stage : drawn.rollout) {
+      if (stage.kind == SubStageKind::kReward) continue;  // comes after what rollout_s states
       step_s += stage.work.seconds;
       (is_wait(stage.kind) ? tools_s : passes_s) += stage.work.seconds;
       if (stage.kind == SubStageKind::kDecodeTail) tail_s += stage.work.seconds;

@@ -76,14 +76,15 @@ struct SimulatedStep {
 // equally long.
 //
 // Stages beyond the rollout take what was published, over all workers: log-probs as their samples, updates equally; a
-// sync does not get shorter. A rule's reward takes milliseconds: none here.
+// sync does not get shorter. The wait for the last reward after the last completion (facts.reward_s) is the same for
+// any number of samples: rewards are judged while others still decode.
 SimulatedStep draw_step(const Workload& workload, const ModelCost& model, std::uint64_t seed, std::int64_t step,
                         std::span<const std::uint32_t> samples, int num_workers);
 
 // A workload's draws beside what was published of it, for one worker with all samples; means over steps 1 .. steps.
 struct WorkloadCheck {
   double response_tokens = 0;
-  double rollout_s = 0;         // with engine_overhead and tools
+  double rollout_s = 0;         // with engine_overhead and tools, without the wait for rewards
   double rollout_s_stddev = 0;  // from step to step
   double passes_s = 0;          // without either
   double engine_overhead = 0;   // with which rollout_s would be the published one

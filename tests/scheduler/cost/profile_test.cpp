@@ -75,6 +75,8 @@ TEST(ProfileTest, WhatIsWrittenReadsBackTheSame) {
   profile.models[0].update_token_s = 1.0 / 3;
   profile.workloads[0].turns = {0.25, 0.75};
   profile.workloads[0].tool_s = {1, 2};
+  profile.workloads[0].reward_s = 0.75;
+  profile.workloads[0].response_lengths = {20, 30.5, 30.5, 300};
   profile.workloads[0].tool_tokens = 17;
   profile.slowdown_model.kinds[Kind::kDecodeBulk] = {0.8, 0.7};
   profile.slowdown_rows.push_back({Kind::kUpdate, Kind::kUpdate, 0.5, {2.1, 2.1}});
@@ -148,6 +150,10 @@ TEST(ProfileTest, ErrorsNameFileLineKeyAndTheNearestName) {
   EXPECT_THAT(errors_of(with("[1, 8]", "[8, 1]")), HasSubstr("models[0].decode.batch: batches have to ascend"));
   EXPECT_THAT(errors_of(with("[50, 100, 200]", "[5, 100, 200]")), HasSubstr("workloads[0].total_quantiles"));
   EXPECT_THAT(errors_of(with("response_max: 300", "response_max: 300\n  tool_s: [2, 3]")), HasSubstr("two turns"));
+  for (const char* lengths : {"[2, 1]", "[1, 301]"}) {
+    EXPECT_THAT(errors_of(with("response_max: 300", std::string("response_max: 300\n  response_lengths: ") + lengths)),
+                HasSubstr("workloads[0].response_lengths: expected"));
+  }
   EXPECT_THAT(errors_of(with("- name: w", "- name: w\n  turns: [0]")), HasSubstr("workloads[0].turns"));
   EXPECT_THAT(errors_of(std::string(kSmall) + "slowdwn: 1\n"), HasSubstr("did you mean 'slowdown'"));
   EXPECT_THAT(errors_of(with("slowdown:", "slowdown_model: {kinds: {tool: {saturates_at: 1}}}\nslowdown:")),

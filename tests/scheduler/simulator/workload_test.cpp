@@ -200,6 +200,41 @@ TEST(DrawStepTest, SecondsAreTheSumOfThePasses) {
   EXPECT_EQ(step.rollout[3].work.seconds, 0);
 }
 
+TEST(DrawStepTest, TheWaitForRewardsEndsTheRolloutOnEveryWorker) {
+  WorkloadFacts facts = workload("gsm8k-qwen3-4b").facts();
+  const Workload without(facts, profile().bins);
+  facts.reward_s = 2.5;
+  const Workload with(facts, profile().bins);
+  for (const int num_workers : {1, 4}) {
+    const auto samples = samples_between(0, static_cast<std::uint32_t>(1024 / num_workers));
+    const SimulatedStep step = draw_step(with, model_of(with), 1, 1, samples, num_workers);
+    EXPECT_EQ(step.rollout.back().kind, Kind::kReward);
+    EXPECT_EQ(step.rollout.back().work.seconds, 2.5);
+    const SimulatedStep bare = draw_step(without, model_of(without), 1, 1, samples, num_workers);
+    EXPECT_NEAR(rollout_s(step), rollout_s(bare) + 2.5, 1e-9);
+  }
+  // rollout_s ends with the last completion, so what is calibrated by it stays.
+  const WorkloadCheck check = check_workload(with, model_of(with), 1, 4);
+  const WorkloadCheck bare = check_workload(without, model_of(without), 1, 4);
+  EXPECT_EQ(check.rollout_s, bare.rollout_s);
+  EXPECT_EQ(check.engine_overhead, bare.engine_overhead);
+}
+
+TEST(WorkloadTest, MeasuredLengthsAreDrawnEquallyOften) {
+  WorkloadFacts facts = workload("gsm8k-qwen3-4b").facts();
+  facts.response_lengths = {16, 16, 16, 256};
+  const Workload w(facts, profile().bins);
+  int longest = 0;
+  constexpr int kDraws = 10000;
+  for (std::uint32_t sample = 0; sample < kDraws; ++sample) {
+    const int tokens = w.draw_sample(1, 1, sample).response_tokens;
+    ASSERT_TRUE(tokens == 16 || tokens == 256) << tokens;
+    longest += tokens == 256;
+  }
+  EXPECT_NEAR(longest / double{kDraws}, 0.25, 0.02);
+  EXPECT_EQ(w.lengths().response(1), 256);
+}
+
 TEST(DrawStepTest, StagesScaleWithTheWorkersPart) {
   const Workload w = workload("gsm8k-qwen3-4b");
   const SimulatedStep part = draw_step(w, model_of(w), 1, 1, samples_between(256, 512), 4);
