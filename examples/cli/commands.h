@@ -16,6 +16,7 @@ inline constexpr int kDone = 0, kFailed = 1, kBadUsage = 2;
 void add_run(CLI::App& app, int& exit_code);
 void add_plan(CLI::App& app, int& exit_code);
 void add_simulate(CLI::App& app, int& exit_code);
+void add_profile(CLI::App& app, int& exit_code);
 void add_compare(CLI::App& app, int& exit_code);
 void add_logprobs(CLI::App& app, int& exit_code);
 void add_tokenize(CLI::App& app, int& exit_code);

@@ -55,6 +55,7 @@ int run(int argc, char** argv) {
   add_run(app, exit_code);
   add_plan(app, exit_code);
   add_simulate(app, exit_code);
+  add_profile(app, exit_code);
   add_compare(app, exit_code);
   add_logprobs(app, exit_code);
   add_tokenize(app, exit_code);

@@ -14,6 +14,7 @@
 #include "examples/cli/progress.h"
 #include "examples/cli/signals.h"
 #include "scheduler/controller.h"
+#include "scheduler/cost/profile.h"
 #include "scheduler/run_folder.h"
 #include "workers/launch/mpi_session.h"
 #include "workers/launch/mpirun.h"
@@ -40,10 +41,9 @@ std::uint64_t machine_memory_bytes() {
 }
 
 WorkerOptions worker_options(const JobConfig& config, PeerId worker, int num_workers) {
-  const int cores = thread_count(0);
   WorkerOptions options;
   options.worker = worker;
-  options.num_threads = config.threads_per_worker > 0 ? config.threads_per_worker : std::max(1, cores / num_workers);
+  options.num_threads = threads_of_worker(config, num_workers);
   options.memory_bytes_max = memory_limit(config, num_workers);
   return options;
 }
@@ -76,7 +76,7 @@ class Observers : public RunObserver {
 std::string training_identity(const Job& job) {
   YamlSection yaml = *YamlSection::parse(job.yaml, "job.yaml");
   return yaml.without({"workers", "threads_per_worker", "policy", "memory_gb_per_worker", "worker_timeout_s", "bins",
-                       "bind_cores", "pipelines.*.weight", "pipelines.*.latency_cap", "pipelines.*.deadline",
+                       "bind_cores", "profile", "pipelines.*.weight", "pipelines.*.latency_cap", "pipelines.*.deadline",
                        "pipelines.*.checkpoint", "pipelines.*.train.steps"});
 }
 
@@ -84,6 +84,7 @@ struct Prepared {
   Job job;
   std::vector<PipelineSpec> specs;
   std::unique_ptr<Policy> policy;
+  SlowdownTable slowdown;
   std::unique_ptr<RunFolder> folder;
 };
 
@@ -91,6 +92,7 @@ Result<Prepared> prepare(const RunRequest& request) {
   Prepared prepared;
   JIGSAW_ASSIGN_OR_RETURN(prepared.job, read_request(request));
   JIGSAW_ASSIGN_OR_RETURN(prepared.policy, make_policy(prepared.job.config.policy));
+  JIGSAW_ASSIGN_OR_RETURN(prepared.slowdown, slowdown_of(prepared.job.config));
   JIGSAW_ASSIGN_OR_RETURN(prepared.specs, to_specs(prepared.job.config));
   JIGSAW_ASSIGN_OR_RETURN(RunFolder folder,
                           RunFolder::open(out_folder(request), prepared.job.yaml, training_identity(prepared.job),
@@ -113,6 +115,7 @@ Result<RunSummary> control(const RunRequest& request, Prepared& prepared, int nu
   options.checkpoint_root = fs::absolute(prepared.folder->checkpoint_root());
   options.worker_timeout = prepared.job.config.worker_timeout;
   options.memory_bytes_per_worker = memory_limit(prepared.job.config, num_workers);
+  options.slowdown = prepared.slowdown;
   options.stop = &stop_requested();
   Controller controller(prepared.specs, prepared.folder->start_points(), options, std::move(prepared.policy), transport,
                         observers);
@@ -149,6 +152,17 @@ Result<Job> read_request(const RunRequest& request) {
 
 fs::path out_folder(const RunRequest& request) {
   return request.out.empty() ? fs::path("runs") / fs::path(request.job_file).stem() : fs::path(request.out);
+}
+
+Result<SlowdownTable> slowdown_of(const JobConfig& config) {
+  if (config.profile.empty()) return SlowdownTable();
+  const Result<Profile> profile = Profile::load(config.profile);
+  if (!profile.ok()) return profile.error().with_context("profile");
+  return profile->slowdown_table();
+}
+
+int threads_of_worker(const JobConfig& config, int num_workers) {
+  return config.threads_per_worker > 0 ? config.threads_per_worker : std::max(1, thread_count(0) / num_workers);
 }
 
 std::uint64_t memory_limit(const JobConfig& config, int num_workers) {

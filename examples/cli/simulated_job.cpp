@@ -122,6 +122,7 @@ Result<SimulatedJob> read_simulated_job(const SimulationRequest& request) {
     seed = real.config.seed;
     job.num_workers = std::max(1, real.config.workers);
     job.policy = real.config.policy;
+    profile_file = real.config.profile.string();
     for (const PipelineConfig& pipeline : real.config.pipelines)
       drafts.push_back({to_spec(pipeline, real.config.bins), pipeline.name});
   }

@@ -130,6 +130,64 @@ TEST_F(RunsTest, AHangingRewardCostsTheConfiguredValueAndIsNamed) {
   EXPECT_THAT(outcome.err, HasSubstr("judge"));
 }
 
+TEST_F(RunsTest, AProfileIsMeasuredAndPredictionsAndRunsRestOnIt) {
+  const std::string job = folder_.file("job.yaml", job_text(sort_pipeline() + reverse_pipeline()));
+  const ProcessOutcome measured = run_jigsaw(
+      {"profile", job, "--out", path("profile.yaml"), "--quick", "--steps", "2", "--set", "threads_per_worker=2"});
+  ASSERT_EQ(measured.exit_code, 0) << measured.err;
+  EXPECT_EQ(measured.out, "");
+  EXPECT_THAT(measured.err, HasSubstr("decode.tail beside update"));
+
+  const ProcessOutcome simulated = run_jigsaw({"simulate", job, "--profile", path("profile.yaml"), "--json"});
+  ASSERT_EQ(simulated.exit_code, 0) << simulated.err;
+  const auto summary = last_json_line(simulated.out);
+  EXPECT_EQ(summary["kind"], "simulated");
+  ASSERT_EQ(summary["pipelines"].size(), 2u);
+  EXPECT_EQ(summary["pipelines"][0]["name"], "sort");
+  EXPECT_EQ(summary["pipelines"][1]["name"], "reverse");
+  for (const auto& pipeline : summary["pipelines"]) {
+    EXPECT_EQ(pipeline["steps"], 8);
+    EXPECT_GT(pipeline["step_s_mean"], 0);
+  }
+  const ProcessOutcome compared = run_jigsaw(
+      {"compare", job, "--simulate", "--profile", path("profile.yaml"), "--policies", "lookahead", "--json"});
+  ASSERT_EQ(compared.exit_code, 0) << compared.err;
+  EXPECT_EQ(nlohmann::json::parse(compared.out).size(), 2u);
+  const ProcessOutcome planned = run_jigsaw({"plan", job, "--explain", "--profile", path("profile.yaml")});
+  ASSERT_EQ(planned.exit_code, 0) << planned.err;
+  EXPECT_THAT(planned.out, HasSubstr("Predicted schedule"));
+
+  // The job's own key, relative to the job's file. It changes times at most.
+  const auto hashes_of = [&](const std::string& out, const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"run", job, "--workers", "0", "--out", path(out), "--quiet", "--json"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const ProcessOutcome outcome = run_jigsaw(arguments);
+    EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+    return weights_hashes(last_json_line(outcome.out));
+  };
+  const auto with = hashes_of("with", {"--set", "profile=profile.yaml"});
+  EXPECT_EQ(with, hashes_of("without", {}));
+  EXPECT_EQ(with, hashes_of("with", {"--resume"})) << "the profile is no part of what is trained";
+  EXPECT_EQ(run_jigsaw({"simulate", job, "--set", "profile=profile.yaml"}).exit_code, 0);
+}
+
+TEST_F(RunsTest, AProfileThatCannotBeWrittenOrReadIsRefusedFirst) {
+  const std::string job = folder_.file("job.yaml", job_text(sort_pipeline()));
+  const ProcessOutcome unwritable = run_jigsaw({"profile", job, "--out", path("none/profile.yaml")});
+  EXPECT_EQ(unwritable.exit_code, 2);
+  EXPECT_THAT(unwritable.err, HasSubstr("none/profile.yaml"));
+  EXPECT_THAT(unwritable.err, Not(HasSubstr("real steps")));
+  const ProcessOutcome folder = run_jigsaw({"profile", job, "--out", folder_.path().string()});
+  EXPECT_EQ(folder.exit_code, 2);
+  EXPECT_THAT(folder.err, HasSubstr("is a folder"));
+  EXPECT_EQ(run_jigsaw({"profile", job}).exit_code, 2);
+  for (const char* command : {"run", "plan"}) {
+    const ProcessOutcome missing = run_jigsaw({command, job, "--set", "profile=absent.yaml"});
+    EXPECT_EQ(missing.exit_code, 2);
+    EXPECT_THAT(missing.err, HasSubstr("absent.yaml"));
+  }
+}
+
 TEST_F(RunsTest, AModelThatIsCutShortIsRefusedByName) {
   const std::string model = folder_.file("cut.gguf", std::string("GGUF\x03\0\0\0\x10", 9));
   const std::string input = folder_.file("in.jsonl", "{\"tokens\": [1, 2]}\n");

@@ -87,6 +87,9 @@ Result<Job> read_job(const std::string& text, const std::filesystem::path& name,
   yaml.read("threads_per_worker", config.threads_per_worker, 0, 1024);
   yaml.read("policy", config.policy);
   yaml.read("bind_cores", config.bind_cores);
+  std::string profile;
+  yaml.read("profile", profile);
+  if (!profile.empty()) config.profile = name.parent_path() / profile;  // an absolute one stays what it is
   double memory_gb = 0, timeout_s = 60;
   yaml.read("memory_gb_per_worker", memory_gb, 0, 1e6);
   yaml.read("worker_timeout_s", timeout_s, 1, 1e6);

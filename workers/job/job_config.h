@@ -79,11 +79,12 @@ struct JobConfig {
   std::uint64_t seed = 0;
   int workers = 1;
   int threads_per_worker = 0;                       // 0 = this machine's cores shared out
-  std::string policy = "lookahead";                  // of the scheduler
+  std::string policy = "lookahead";                 // of the scheduler
   std::uint64_t memory_bytes_per_worker = 0;        // 0 = what the machine has, shared out
   std::chrono::milliseconds worker_timeout{60000};  // silence after which a worker counts as lost
-  bool bind_cores = false;  // threads of a worker stay on cores of its own: only where nothing else runs
-  TokenBins bins;           // where a rollout's passes go over into the next sub-stage
+  bool bind_cores = false;        // threads of a worker stay on cores of its own: only where nothing else runs
+  std::filesystem::path profile;  // measured by `jigsaw profile`; predictions rest on it. Empty = none
+  TokenBins bins;                 // where a rollout's passes go over into the next sub-stage
   std::vector<PipelineConfig> pipelines;
 };
 

@@ -36,6 +36,16 @@ TEST(JobConfigTest, BinsAreThoseOfTheGraphUnlessGiven) {
   EXPECT_EQ(bins.wide_from, 16);
 }
 
+TEST(JobConfigTest, TheProfileIsRelativeToTheJobFile) {
+  EXPECT_TRUE(read_with({}).profile.empty());
+  const auto job = read_job(kJob, "/jobs/job.yaml", {"profile=here/p.yaml"});
+  ASSERT_TRUE(job.ok()) << job.error().message();
+  EXPECT_EQ(job->config.profile, "/jobs/here/p.yaml");
+  const auto absolute = read_job(kJob, "/jobs/job.yaml", {"profile=/there/p.yaml"});
+  ASSERT_TRUE(absolute.ok()) << absolute.error().message();
+  EXPECT_EQ(absolute->config.profile, "/there/p.yaml");
+}
+
 TEST(JobConfigTest, BinsThatOverlapAreRefused) {
   EXPECT_THAT(errors_with({"bins.tail_below=64"}), HasSubstr("wide_from (64) must be above tail_below (64)"));
   EXPECT_THAT(errors_with({"bins.tail_below=0"}), HasSubstr("bins.tail_below: 0 is below 1"));
