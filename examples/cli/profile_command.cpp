@@ -12,6 +12,7 @@
 #include "core/atomic_file.h"
 #include "examples/cli/commands.h"
 #include "examples/cli/run_job.h"
+#include "rollout/engine/foreign_load.h"
 #include "scheduler/cost/profile.h"
 #include "scheduler/simulator/workload.h"
 #include "workers/profiling/job_measurement.h"
@@ -24,6 +25,7 @@ namespace fs = std::filesystem;
 constexpr std::size_t kResponseLengths = 256;  // kept of a pipeline
 constexpr int kCalibrationSteps = 64;          // drawn ones, whose mean rollout is to be the measured one
 constexpr std::uint64_t kCalibrationSeed = 1;
+constexpr double kForeignCoresMax = 0.1;  // kept busy by others, above which figures are doubtful
 
 struct ProfileRequest {
   RunRequest run;  // job, workers, settings
@@ -163,9 +165,16 @@ Status profile(const ProfileRequest& request) {
                   "end after about "
                   "{:.0f} s",
                   job.config.pipelines.size(), options.num_threads, options.steps_s_max, options.slowdowns_s_max));
+  const ForeignLoad foreign_load;
   JIGSAW_ASSIGN_OR_RETURN(const JobMeasurement measured, measure_job(job.config, options));
-  const Profile profile =
+  const double foreign_cores = foreign_load.cores();
+  Profile profile =
       to_profile(measured, job.config, fs::path(request.run.job_file).stem().string(), options.num_threads);
+  if (foreign_cores > kForeignCoresMax) {
+    profile.source += fmt::format("; others kept {:.1f} cores busy meanwhile", foreign_cores);
+    options.on_progress(fmt::format(
+        "doubtful: others kept {:.1f} cores busy meanwhile; measure again on a quiet machine", foreign_cores));
+  }
   JIGSAW_RETURN_IF_ERROR(profile.save(request.out));
   options.on_progress("written: " + request.out);
   print_table(profile);

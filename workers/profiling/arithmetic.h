@@ -34,8 +34,9 @@ struct SlowdownMeasurement {
   bool operator==(const SlowdownMeasurement&) const = default;
 };
 // One of each (pair, share), ascending, with first <= second, and share <= 0.5 where both are of one kind: those that
-// mirror each other are one, with the mean of the factors. Factors below 1 become 1: nothing is faster beside another,
-// only the machine was busier when it was measured alone.
+// mirror each other are one, with the mean of the factors. Factors below 1 become 1: the machine was busier when it was
+// measured alone, or the work is so little that more threads are in each other's way; no schedule is to count on
+// either.
 std::vector<SlowdownMeasurement> merged(std::span<const SlowdownMeasurement> measurements);
 
 }  // namespace jigsaw

@@ -96,6 +96,28 @@ TEST(JobMeasurementTest, KindsOfTwoPipelinesMeetAtEveryShare) {
   EXPECT_EQ(rows.size(), (6u + 4u) * 3 + 4u * 2);
 }
 
+// A judge that never answers costs its time limit: from the last completion, which asks for it, to the last reward.
+TEST(JobMeasurementTest, TheWaitForTheLastRewardIsNoPartOfTheRollout) {
+  const auto job = read_job(R"(pipelines:
+- name: judged
+  model_config: {hidden_size: 16, num_layers: 1, num_heads: 2}
+  task: copy
+  reward: {type: command, name: judge, command: ["sleep", "1000"], error_value: -1, time_limit_s: 0.1, processes: 2}
+  rollout: {prompts_per_step: 1, group_size: 2, max_new_tokens: 4, max_positions: 32}
+)",
+                            "job.yaml");
+  ASSERT_TRUE(job.ok()) << job.error().message();
+  MeasureOptions options;
+  options.num_steps = 1;
+  options.window_s = 0.001;
+  const auto measured = measure_job(job->config, options);
+  ASSERT_TRUE(measured.ok()) << measured.error().message();
+  const StepSeconds seconds = mean_seconds(measured->pipelines[0].steps.steps);
+  EXPECT_GE(seconds.reward_s, 0.09);
+  EXPECT_GT(seconds.rollout_s, 0);
+  EXPECT_LT(seconds.rollout_s, seconds.reward_s);
+}
+
 TEST(JobMeasurementTest, WithOneThreadNothingRunsBesideAnother) { EXPECT_TRUE(measure(1, 1).slowdowns.empty()); }
 
 }  // namespace
