@@ -26,7 +26,7 @@ PipelineSpec spec_of(const std::string& name) {
 Forecast forecast_of(double prefill_s, double tail_s, double reward_s, double update_s, int num_workers) {
   Forecast forecast;
   for (int worker = 0; worker < num_workers; ++worker) {
-    forecast.seconds.insert(forecast.seconds.end(), {prefill_s, tail_s, reward_s});
+    for (const double seconds : {prefill_s, tail_s, reward_s}) forecast.seconds.push_back(seconds);
   }
   for (int worker = 0; worker < num_workers; ++worker) forecast.seconds.push_back(update_s);
   for (const double seconds : forecast.seconds) forecast.samples.push_back({seconds});
