@@ -30,6 +30,16 @@ inline std::string reverse_pipeline() {
 )";
 }
 
+// With enough steps to be killed or stopped in their midst.
+inline constexpr int kLongSteps = 40;
+inline std::string longer(std::string pipelines) {
+  const std::string few = "steps: 8,", many = "steps: " + std::to_string(kLongSteps) + ",";
+  for (std::size_t at = pipelines.find(few); at != std::string::npos; at = pipelines.find(few, at)) {
+    pipelines.replace(at, few.size(), many);
+  }
+  return pipelines;
+}
+
 inline std::string job_text(const std::string& pipelines) { return "seed: 7\nworkers: 1\npipelines:\n" + pipelines; }
 
 }  // namespace jigsaw

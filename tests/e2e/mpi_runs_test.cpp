@@ -51,14 +51,14 @@ TEST_F(MpiRunsTest, EveryPolicyEndsInTheSameWeights) {
 
 TEST_F(MpiRunsTest, OneStepOffTrainsTheSameOnAnyWorkersAndAfterAKill) {
   const std::string job =
-      folder_.file("job.yaml", job_text(sort_pipeline() + "  mode: one_step_off\n" + reverse_pipeline()));
+      folder_.file("job.yaml", job_text(longer(sort_pipeline() + "  mode: one_step_off\n" + reverse_pipeline())));
   const Hashes reference = run(job, {"--workers", "0"}, "w0");
   EXPECT_EQ(run(job, {"--workers", "2"}, "w2"), reference);
   EXPECT_EQ(run(job, {"--workers", "3", "--policy", "serial"}, "w3"), reference);
   EXPECT_EQ(run(job, {"--workers", "1", "--set", "threads_per_worker=2"}, "lanes"), reference);
-  const std::string synchronous = folder_.file("sync.yaml", job_text(sort_pipeline()));
+  const std::string synchronous = folder_.file("sync.yaml", job_text(longer(sort_pipeline())));
   EXPECT_NE(run(synchronous, {"--workers", "0"}, "sync").at("sort"), reference.at("sort"));
-  for (const int killed_after_steps : {5, 9}) {
+  for (const int killed_after_steps : {9, 30}) {
     const std::string out = "killed-" + std::to_string(killed_after_steps);
     const ProcessOutcome killed =
         run_jigsaw({"run", job, "--workers", "2", "--out", (folder_.path() / out).string(), "--quiet"},
@@ -85,7 +85,7 @@ TEST_F(MpiRunsTest, MpirunStartedByHandDoesTheSame) {
 
 // kill -9 of all processes at several moments, told by what is in the run's folder by then.
 TEST_F(MpiRunsTest, ResumeAfterKillNineEndsInTheSameWeights) {
-  const std::string job = folder_.file("job.yaml", job_text(sort_pipeline() + reverse_pipeline()));
+  const std::string job = folder_.file("job.yaml", job_text(longer(sort_pipeline() + reverse_pipeline())));
   const Hashes reference = run(job, {"--workers", "2"}, "reference");
   const auto trajectories = [](const std::string& out) {
     std::map<std::string, int> lines;
@@ -94,7 +94,7 @@ TEST_F(MpiRunsTest, ResumeAfterKillNineEndsInTheSameWeights) {
     return lines;
   };
   const auto complete = trajectories((folder_.path() / "reference").string());
-  for (const int killed_after_steps : {0, 1, 4, 7, 11}) {
+  for (const int killed_after_steps : {0, 1, 12, 27, 45}) {
     const std::string out = (folder_.path() / ("killed-" + std::to_string(killed_after_steps))).string();
     const ProcessOutcome killed = run_jigsaw({"run", job, "--workers", "2", "--out", out, "--quiet"}, [&](int) {
       return fs::exists(fs::path(out) / "job.yaml") &&
@@ -106,12 +106,12 @@ TEST_F(MpiRunsTest, ResumeAfterKillNineEndsInTheSameWeights) {
     ASSERT_EQ(resumed.exit_code, 0) << resumed.err;
     EXPECT_EQ(weights_hashes(last_json_line(resumed.out)), reference) << "killed after " << killed_after_steps;
     EXPECT_EQ(trajectories(out), complete) << "a prompt was lost or repeated";
-    EXPECT_EQ(count_lines(fs::path(out) / "metrics.jsonl"), 16);
+    EXPECT_EQ(count_lines(fs::path(out) / "metrics.jsonl"), 2 * kLongSteps);
   }
 }
 
 TEST_F(MpiRunsTest, ControlCEndsWithACheckpointAndResumeGoesOn) {
-  const std::string job = folder_.file("job.yaml", job_text(sort_pipeline()));
+  const std::string job = folder_.file("job.yaml", job_text(longer(sort_pipeline())));
   const Hashes reference = run(job, {"--workers", "0"}, "reference");
   const std::string out = (folder_.path() / "stopped").string();
   bool sent = false;
@@ -128,7 +128,7 @@ TEST_F(MpiRunsTest, ControlCEndsWithACheckpointAndResumeGoesOn) {
   const auto summary = last_json_line(stopped.out);
   ASSERT_TRUE(summary["interrupted"]) << "it was over before the signal";
   const std::int64_t steps = summary["pipelines"][0]["steps"];
-  ASSERT_LT(steps, 8);
+  ASSERT_LT(steps, kLongSteps);
   char checkpoint[64];
   std::snprintf(checkpoint, sizeof checkpoint, "checkpoints/sort/step-%08lld", static_cast<long long>(steps));
   EXPECT_TRUE(fs::exists(fs::path(out) / checkpoint / "state.json"));
