@@ -17,12 +17,6 @@ constexpr std::chrono::seconds kStallReportAfter{30};
 constexpr std::chrono::milliseconds kAskAgainAfter{500};  // while the policy holds something back
 constexpr int kMessagesPerRound = 256;                    // handled before the policy is asked again
 
-double percentile(std::vector<double> values, double share) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  return values[static_cast<std::size_t>(share * static_cast<double>(values.size() - 1))];
-}
-
 double seconds(Clock::TimePoint begin, Clock::TimePoint end) {
   return std::chrono::duration<double>(end - begin).count();
 }
@@ -573,9 +567,7 @@ RunSummary Controller::summarize() const {
     // Two lanes of a worker can be busy at the same time.
     summary.worker_busy_share = std::min(1.0, busy_s_ / (summary.wall_s * options_.num_workers));
   }
-  summary.decisions = static_cast<std::int64_t>(decision_us_.size());
-  summary.decision_us_p50 = percentile(decision_us_, 0.50);
-  summary.decision_us_p99 = percentile(decision_us_, 0.99);
+  set_decision_times(summary, decision_us_);
   summary.interrupted = stopping_;
   return summary;
 }

@@ -30,6 +30,8 @@ struct RunSummary {
   bool interrupted = false;  // stopped before all steps were done
 };
 
+// Number and percentiles of what decisions took, microseconds each.
+void set_decision_times(RunSummary& summary, std::vector<double> decision_us);
 std::string to_json(const RunSummary& summary);  // one line
 
 }  // namespace jigsaw

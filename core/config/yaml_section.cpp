@@ -97,6 +97,18 @@ Result<YamlSection> YamlSection::parse(const std::string& text, const std::strin
   return YamlSection(std::move(state));
 }
 
+Status YamlSection::set_all(const std::vector<std::string>& settings) {
+  for (const std::string& setting : settings) {
+    const std::size_t equals = setting.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return Error(ErrorCode::kInvalidArgument,
+                   "--set " + setting + ": expected path=value, e.g. pipelines.0.train.steps=5");
+    }
+    JIGSAW_RETURN_IF_ERROR(set(setting.substr(0, equals), setting.substr(equals + 1)));
+  }
+  return ok_status();
+}
+
 Status YamlSection::set(const std::string& path, const std::string& value) {
   const auto parts = split_path(path);
   if (parts.empty()) return Error(ErrorCode::kInvalidArgument, "--set needs path=value");

@@ -22,6 +22,8 @@ class YamlSection {
   // Sets "a.b.c" (list items by number, or by their `name` field) to a YAML value, as `--set path=value` asks. Before
   // any read.
   Status set(const std::string& path, const std::string& value);
+  // The same for each "path=value", as `--set` is given on command lines.
+  Status set_all(const std::vector<std::string>& settings);
 
   bool has(const std::string& key) const;
   bool is_map(const std::string& key) const;

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/files.h"
+#include "core/median.h"
 #include "examples/cli/commands.h"
 #include "examples/cli/run_job.h"
 #include "examples/cli/signals.h"
@@ -27,12 +28,6 @@ struct CompareRequest {
   int repeat = 1;
   bool simulate = false, all_pairs = false, json = false;
 };
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
 
 // The baseline is first, whether it was asked for or not.
 Result<std::vector<std::string>> policies_of(const CompareRequest& request) {
@@ -225,11 +220,7 @@ Status compare(const CompareRequest& request) {
   JIGSAW_ASSIGN_OR_RETURN(const std::vector<std::string> policies, policies_of(request));
   std::vector<Json> results;
   if (request.simulate || request.all_pairs) {
-    JIGSAW_ASSIGN_OR_RETURN(const SimulatedJob job, read_simulated_job({.job_file = request.run.job_file,
-                                                                        .workers = request.run.workers,
-                                                                        .policy = "",
-                                                                        .profile = request.profile,
-                                                                        .settings = request.run.settings}));
+    JIGSAW_ASSIGN_OR_RETURN(const SimulatedJob job, read_simulated_job(simulation_of(request.run, request.profile)));
     if (request.all_pairs) return compare_pairs(request, job, policies);
     JIGSAW_ASSIGN_OR_RETURN(results, simulate_under(job, job.pipelines, policies));
   } else {

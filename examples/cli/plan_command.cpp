@@ -66,13 +66,7 @@ Status print_memory(const JobConfig& config, int num_workers) {
   return MemoryLedger(std::move(needs), limit).admit(names);
 }
 
-Status explain_schedule(const PlanRequest& request) {
-  if (!request.explains) return ok_status();
-  JIGSAW_ASSIGN_OR_RETURN(SimulatedJob job, read_simulated_job({.job_file = request.run.job_file,
-                                                                .workers = request.run.workers,
-                                                                .policy = request.run.policy,
-                                                                .profile = request.profile,
-                                                                .settings = request.run.settings}));
+Status explain_schedule(SimulatedJob job) {
   for (SimulatedPipeline& pipeline : job.pipelines)
     pipeline.spec.steps = std::min(pipeline.spec.steps, kExplainedSteps);
   JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<Policy> policy, make_policy(job.policy));
@@ -88,16 +82,12 @@ Status explain_schedule(const PlanRequest& request) {
 
 Status plan(const PlanRequest& request) {
   if (names_workloads(request.run.job_file)) {
-    JIGSAW_ASSIGN_OR_RETURN(const SimulatedJob job, read_simulated_job({.job_file = request.run.job_file,
-                                                                        .workers = request.run.workers,
-                                                                        .policy = request.run.policy,
-                                                                        .profile = request.profile,
-                                                                        .settings = request.run.settings}));
+    JIGSAW_ASSIGN_OR_RETURN(SimulatedJob job, read_simulated_job(simulation_of(request.run, request.profile)));
     JIGSAW_RETURN_IF_ERROR(check_policy(job.policy));
     for (const SimulatedPipeline& pipeline : job.pipelines) {
       print_graph(pipeline.spec, job.num_workers, request.format);
     }
-    return explain_schedule(request);
+    return request.explains ? explain_schedule(std::move(job)) : ok_status();
   }
   JIGSAW_ASSIGN_OR_RETURN(const Job job, read_request(request.run));
   JIGSAW_RETURN_IF_ERROR(check_policy(job.config.policy));
@@ -106,7 +96,9 @@ Status plan(const PlanRequest& request) {
   JIGSAW_ASSIGN_OR_RETURN(const std::vector<PipelineSpec> specs, to_specs(job.config));
   for (const PipelineSpec& spec : specs) print_graph(spec, num_workers, request.format);
   if (request.format == "text") JIGSAW_RETURN_IF_ERROR(print_memory(job.config, num_workers));
-  return explain_schedule(request);
+  if (!request.explains) return ok_status();
+  JIGSAW_ASSIGN_OR_RETURN(SimulatedJob simulated, read_simulated_job(simulation_of(request.run, request.profile)));
+  return explain_schedule(std::move(simulated));
 }
 
 }  // namespace

@@ -75,6 +75,14 @@ Result<SimulatedPipeline> make_pipeline(const Draft& draft, const Profile& profi
 
 }  // namespace
 
+SimulationRequest simulation_of(const RunRequest& run, const std::string& profile) {
+  return {.job_file = run.job_file,
+          .workers = run.workers,
+          .policy = run.policy,
+          .profile = profile,
+          .settings = run.settings};
+}
+
 bool names_workloads(const std::string& job_file) {
   const Result<std::string> text = read_text_file(job_file, kJobBytesMax);
   return text.ok() && text_names_workloads(*text);
@@ -97,14 +105,7 @@ Result<SimulatedJob> read_simulated_job(const SimulationRequest& request) {
   job.policy = "lookahead";
   if (text_names_workloads(text)) {
     JIGSAW_ASSIGN_OR_RETURN(YamlSection yaml, YamlSection::parse(text, request.job_file));
-    for (const std::string& setting : request.settings) {
-      const std::size_t equals = setting.find('=');
-      if (equals == std::string::npos || equals == 0) {
-        return Error(ErrorCode::kInvalidArgument,
-                     "--set " + setting + ": expected path=value, e.g. pipelines.0.train.steps=5");
-      }
-      JIGSAW_RETURN_IF_ERROR(yaml.set(setting.substr(0, equals), setting.substr(equals + 1)));
-    }
+    JIGSAW_RETURN_IF_ERROR(yaml.set_all(request.settings));
     yaml.read("seed", seed);
     yaml.read("workers", job.num_workers, 1, 4096);
     yaml.read("policy", job.policy);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/result.h"
+#include "examples/cli/run_job.h"
 #include "scheduler/cost/profile.h"
 #include "scheduler/simulator/simulator.h"
 
@@ -19,6 +20,9 @@ struct SimulationRequest {
   std::string profile;  // empty: what the job says
   std::vector<std::string> settings{};
 };
+
+// What --workers, --policy and --set say of a run, for its simulation on a profile.
+SimulationRequest simulation_of(const RunRequest& run, const std::string& profile);
 
 struct SimulatedJob {
   int num_workers = 1;

@@ -6,6 +6,7 @@
 #include <span>
 #include <utility>
 
+#include "core/median.h"
 #include "rollout/engine/foreign_load.h"
 #include "rollout/engine/forward_pass.h"
 #include "rollout/engine/kv_block_pool.h"
@@ -150,8 +151,7 @@ DecodeBenchResult measure(Lane& lane, Decoder& decoder, std::span<const TokenId>
   DecodeBenchResult result;
   result.foreign_cores = foreign_load.cores();
   std::ranges::sort(speeds);
-  const std::size_t middle = speeds.size() / 2;
-  result.tok_per_s = speeds.size() % 2 == 1 ? speeds[middle] : (speeds[middle - 1] + speeds[middle]) / 2;
+  result.tok_per_s = median(speeds);
   result.tok_per_s_range = {speeds.front(), speeds.back()};
   run.tokens.resize(std::min<std::size_t>(run.tokens.size(), 8));
   result.first_tokens = std::move(run.tokens);

@@ -71,15 +71,14 @@ void Admission::add(NodeRef ref) {
   }
 }
 
+bool is_of_open_gang(const Plan& plan, NodeRef ref) {
+  return plan.node(ref).kind == SubStageKind::kUpdate &&
+         plan.kind_started(ref.pipeline, ref.step, SubStageKind::kUpdate);
+}
+
 std::vector<NodeRef> ready_in_order(const Plan& plan) {
   std::vector<NodeRef> ready(plan.ready().begin(), plan.ready().end());
-  std::vector<bool> gang(static_cast<std::size_t>(plan.num_pipelines()));
-  for (int pipeline = 0; pipeline < plan.num_pipelines(); ++pipeline) {
-    gang[static_cast<std::size_t>(pipeline)] = update_under_way(plan, pipeline);
-  }
-  std::stable_partition(ready.begin(), ready.end(), [&](NodeRef ref) {
-    return plan.node(ref).kind == SubStageKind::kUpdate && gang[static_cast<std::size_t>(ref.pipeline)];
-  });
+  std::stable_partition(ready.begin(), ready.end(), [&](NodeRef ref) { return is_of_open_gang(plan, ref); });
   return ready;
 }
 

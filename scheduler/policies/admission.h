@@ -36,6 +36,9 @@ class Admission {
   std::vector<int> gangs_;                   // pipelines with updates that have begun and not ended, ascending
 };
 
+// Whether a ready node is an update of a layer that has begun on another worker.
+bool is_of_open_gang(const Plan& plan, NodeRef ref);
+
 // Ready nodes in the order in which policies should offer them room: gangs under way first, then by pipeline.
 std::vector<NodeRef> ready_in_order(const Plan& plan);
 

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "scheduler/policies/admission.h"
+#include "scheduler/policies/greedy.h"
 #include "scheduler/policies/outlook.h"
 
 namespace jigsaw {
@@ -194,11 +195,6 @@ class Search {
     return waited_s > alone_s_[static_cast<std::size_t>(ref.pipeline)];
   }
 
-  static bool is_open_gang(const Plan& plan, NodeRef ref) {
-    return plan.node(ref).kind == SubStageKind::kUpdate &&
-           plan.kind_started(ref.pipeline, ref.step, SubStageKind::kUpdate);
-  }
-
   // The share by weight beside what runs on the worker, or is to start there.
   double fair_split(const Partial& partial, NodeRef ref) const {
     const int worker = plan_.node(ref).worker;
@@ -225,20 +221,20 @@ class Search {
     const int beside = partial.admission.num_computing(worker);
     if (can_start && beside == 0) {
       choices.push_back({1.0, "start with the worker to itself"});
-    } else if (can_start && (is_open_gang(plan_, ref) || !must_be_alone(ref))) {
+    } else if (can_start && (is_of_open_gang(plan_, ref) || !must_be_alone(ref))) {
       const double fair = fair_split(partial, ref);
       std::vector<double> splits = capacity_.splits;
       const auto is_near = [&](double split) { return std::abs(split - fair) < 0.02; };
       if (std::none_of(splits.begin(), splits.end(), is_near)) splits.push_back(fair);
       std::stable_sort(splits.begin(), splits.end(),
                        [&](double a, double b) { return std::abs(a - fair) < std::abs(b - fair); });
+      const std::string others = runs_on(plan_, worker);
       for (const double split : splits) {
-        const std::string others = runs_on(plan_, worker);
         choices.push_back(
             {split, fmt::format("start beside {} at {:.2f}", others.empty() ? "another" : others, split)});
       }
     }
-    const bool may_hold = !capacity_.is_work_conserving && !is_open_gang(plan_, ref) && !is_starving(ref);
+    const bool may_hold = !capacity_.is_work_conserving && !is_of_open_gang(plan_, ref) && !is_starving(ref);
     if (choices.empty() || may_hold) choices.push_back({std::nullopt, "hold until something ends on its worker"});
     return choices;
   }
@@ -375,15 +371,9 @@ class Search {
 };
 
 // Before anything is known of a pipeline.
-Decision start_all(const Plan& plan, const Capacity& capacity) {
-  Decision decision;
-  Admission admission(plan, capacity, capacity.corun_max);
-  for (const NodeRef ref : ready_in_order(plan)) {
-    if (!admission.can_start(ref)) continue;
-    admission.add(ref);
-    decision.start.push_back(
-        {.node = ref, .share = plan.spec(ref.pipeline).weight, .reason = "no step has ended yet to predict from"});
-  }
+Decision start_all(const Plan& plan, const Capacity& capacity, Clock::TimePoint now) {
+  Decision decision = GreedyPolicy().choose(plan, capacity, now);
+  for (DispatchChoice& choice : decision.start) choice.reason = "no step has ended yet to predict from";
   return decision;
 }
 
@@ -392,7 +382,7 @@ Decision start_all(const Plan& plan, const Capacity& capacity) {
 Decision LookaheadPolicy::choose(const Plan& plan, const Capacity& capacity, Clock::TimePoint now) const {
   if (plan.ready().empty() && plan.running().empty()) return {};
   for (int pipeline = 0; pipeline < plan.num_pipelines(); ++pipeline) {
-    if (!plan.done(pipeline) && plan.forecast(pipeline).empty()) return start_all(plan, capacity);
+    if (!plan.done(pipeline) && plan.forecast(pipeline).empty()) return start_all(plan, capacity, now);
   }
   return Search(plan, capacity, now).decide();
 }

@@ -13,13 +13,9 @@ Decision RoundRobinPolicy::choose(const Plan& plan, const Capacity& capacity, Cl
   for (const NodeRef ref : plan.running()) taken[static_cast<std::size_t>(plan.node(ref).worker)] = true;
   // Who has waited longest is next; gangs before all.
   std::vector<NodeRef> ready = ready_in_order(plan);
-  const auto is_gang = [&](NodeRef ref) {
-    return plan.node(ref).kind == SubStageKind::kUpdate &&
-           plan.kind_started(ref.pipeline, ref.step, SubStageKind::kUpdate);
-  };
   std::stable_sort(ready.begin(), ready.end(), [&](NodeRef a, NodeRef b) {
-    if (is_gang(a) != is_gang(b)) return is_gang(a);
-    return plan.ready_since(a) < plan.ready_since(b);
+    const bool a_first = is_of_open_gang(plan, a), b_first = is_of_open_gang(plan, b);
+    return a_first != b_first ? a_first : plan.ready_since(a) < plan.ready_since(b);
   });
   for (const NodeRef ref : ready) {
     const auto worker = static_cast<std::size_t>(plan.node(ref).worker);

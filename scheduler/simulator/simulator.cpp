@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <map>
 #include <queue>
+#include <set>
+#include <tuple>
 
 #include "core/check.h"
 #include "scheduler/policies/serial.h"
@@ -13,12 +16,6 @@ namespace jigsaw {
 namespace {
 
 using Seconds = std::chrono::duration<double>;
-
-double percentile(std::vector<double> values, double share) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  return values[static_cast<std::size_t>(share * static_cast<double>(values.size() - 1))];
-}
 
 class Simulation {
  public:
@@ -224,7 +221,6 @@ class Simulation {
     const auto place = static_cast<std::size_t>(pipeline);
     const std::int64_t step = plan_.step(pipeline);
     history_[place].finish_step(step);
-    if (const auto error = history_[place].last_error()) errors_.push_back(*error);
     ++totals_[place].steps;
     totals_[place].tokens += pipelines_[place].durations->tokens(step);
     totals_[place].last_end_s = now_s_;
@@ -261,9 +257,7 @@ class Simulation {
     summary.tokens = std::llround(tokens);
     summary.tokens_per_s = now_s_ > 0 ? tokens / now_s_ : 0;
     summary.worker_busy_share = now_s_ > 0 ? busy_s / (now_s_ * plan_.num_workers()) : 0;
-    summary.decisions = static_cast<std::int64_t>(decision_us_.size());
-    summary.decision_us_p50 = percentile(decision_us_, 0.50);
-    summary.decision_us_p99 = percentile(decision_us_, 0.99);
+    set_decision_times(summary, decision_us_);
     return summary;
   }
 
@@ -279,7 +273,7 @@ class Simulation {
   std::map<NodeRef, double> true_s_;
   std::map<std::tuple<int, std::int64_t, int>, std::vector<NodeRef>> layers_;  // updates that wait, by step and update
   std::set<int> touched_;  // pipelines of which something has ended just now
-  std::vector<double> decision_us_, errors_;
+  std::vector<double> decision_us_;
   double now_s_ = 0;
   bool may_reshare_ = true;
 };

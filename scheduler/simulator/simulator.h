@@ -4,13 +4,10 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
-#include <set>
 #include <vector>
 
 #include "scheduler/policy.h"
-#include "scheduler/prediction/history.h"
 #include "scheduler/run_summary.h"
 
 namespace jigsaw {

@@ -79,14 +79,7 @@ ModelConfig small_model() {
 Result<Job> read_job(const std::string& text, const std::filesystem::path& name,
                      const std::vector<std::string>& settings) {
   JIGSAW_ASSIGN_OR_RETURN(YamlSection yaml, YamlSection::parse(text, name.string()));
-  for (const std::string& setting : settings) {
-    const std::size_t equals = setting.find('=');
-    if (equals == std::string::npos || equals == 0) {
-      return Error(ErrorCode::kInvalidArgument,
-                   "--set " + setting + ": expected path=value, e.g. pipelines.0.train.steps=5");
-    }
-    JIGSAW_RETURN_IF_ERROR(yaml.set(setting.substr(0, equals), setting.substr(equals + 1)));
-  }
+  JIGSAW_RETURN_IF_ERROR(yaml.set_all(settings));
   Job job;
   JobConfig& config = job.config;
   yaml.read("seed", config.seed);

@@ -8,6 +8,7 @@
 
 #include "core/check.h"
 #include "core/clock.h"
+#include "core/median.h"
 #include "workers/profiling/decode_load.h"
 #include "workers/trainer/advantages.h"
 

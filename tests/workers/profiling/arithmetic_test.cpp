@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/median.h"
 #include "workers/profiling/cost_measurement.h"
 #include "workers/profiling/step_measurement.h"
 
