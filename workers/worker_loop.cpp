@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <utility>
+
 #include "core/log.h"
 #include "workers/job/job_config.h"
 #include "workers/stages/checkpoint_stage.h"
@@ -54,26 +56,36 @@ Status WorkerLoop::serve() {
   hello.mutable_hello()->set_worker(options_.worker);
   hello.mutable_hello()->set_process(::getpid());
   hello.mutable_hello()->set_num_threads(static_cast<std::uint32_t>(options_.num_threads));
+  hello.mutable_hello()->set_machine(machine_name());
   JIGSAW_RETURN_IF_ERROR(send(hello));
-  const Clock::TimePoint start_deadline = clock_.now() + options_.controller_timeout;
+  last_heard_ = clock_.now();
   while (!shutdown_) {
     JIGSAW_ASSIGN_OR_RETURN(const bool ran, executor_.step());
     JIGSAW_RETURN_IF_ERROR(report_done());
+    JIGSAW_RETURN_IF_ERROR(report_quiesced());
     const auto wait = ran ? std::chrono::milliseconds(0) : (executor_.empty() ? kIdleWait : kWaitingWait);
     JIGSAW_RETURN_IF_ERROR(receive_all(wait));
     JIGSAW_RETURN_IF_ERROR(send_heartbeat_if_due());
-    if (pipelines_.empty() && clock_.now() > start_deadline) {
-      return Error(ErrorCode::kTimeout, "the controller has not said what to do for " +
-                                            std::to_string(options_.controller_timeout.count() / 1000) + " s");
-    }
+    JIGSAW_RETURN_IF_ERROR(check_controller());
   }
   return ok_status();
+}
+
+Status WorkerLoop::check_controller() const {
+  if (controller_.has_ended()) {
+    return Error(ErrorCode::kUnavailable, "the controller is gone; run again with --resume");
+  }
+  const std::chrono::milliseconds limit = pipelines_.empty() ? options_.start_timeout : options_.controller_timeout;
+  if (clock_.now() - last_heard_ <= limit) return ok_status();
+  return Error(ErrorCode::kTimeout,
+               "the controller has said nothing for " + std::to_string(limit.count() / 1000) + " s");
 }
 
 Status WorkerLoop::receive_all(std::chrono::milliseconds wait) {
   while (!shutdown_) {
     JIGSAW_ASSIGN_OR_RETURN(std::optional<ReceivedMessage> received, transport_.receive(wait));
     if (!received) return ok_status();
+    last_heard_ = clock_.now();
     wire::ToWorker message;
     if (!message.ParseFromString(received->bytes)) {
       return Error(ErrorCode::kCorrupt, "the controller sent bytes that are no message");
@@ -90,6 +102,8 @@ Status WorkerLoop::handle(const wire::ToWorker& message) {
     case wire::ToWorker::kDispatch: return on_dispatch(message.dispatch());
     case wire::ToWorker::kCancel: executor_.cancel(static_cast<int>(message.cancel().pipeline())); return ok_status();
     case wire::ToWorker::kReshare: return on_reshare(message.reshare());
+    case wire::ToWorker::kQuiesce: on_quiesce(message.quiesce()); return ok_status();
+    case wire::ToWorker::kPing: return ok_status();
     case wire::ToWorker::kShutdown: shutdown_ = true; return ok_status();
     case wire::ToWorker::MESSAGE_NOT_SET: break;
   }
@@ -100,6 +114,9 @@ Status WorkerLoop::on_start(const wire::Start& start) {
   if (!pipelines_.empty()) return Error(ErrorCode::kCorrupt, "was told to start twice");
   JIGSAW_ASSIGN_OR_RETURN(const Job job, read_job(start.job_yaml(), start.job_name()));
   bins_ = job.config.bins;
+  if (start.controller_machine() == machine_name() && start.controller_process() != ::getpid()) {
+    if (auto watch = ProcessWatch::open(start.controller_process()); watch.ok()) controller_ = *std::move(watch);
+  }
   wire::FromWorker message;
   std::vector<PipelineMemory> memories;
   for (std::size_t i = 0; i < job.config.pipelines.size(); ++i) {
@@ -194,6 +211,18 @@ Status WorkerLoop::on_reshare(const wire::Reshare& reshare) {
   if (!(reshare.share() > 0)) return Error(ErrorCode::kCorrupt, "was sent a share that is not above 0");
   executor_.reshare(reshare.node(), reshare.share());
   return ok_status();
+}
+
+void WorkerLoop::on_quiesce(const wire::Quiesce& quiesce) {
+  executor_.abandon_all();
+  quiescing_ = quiesce.epoch();
+}
+
+Status WorkerLoop::report_quiesced() {
+  if (!quiescing_ || !executor_.empty()) return ok_status();
+  wire::FromWorker message;
+  message.mutable_quiesced()->set_epoch(*std::exchange(quiescing_, std::nullopt));
+  return send(message);
 }
 
 Status WorkerLoop::report_done() {

@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "core/clock.h"
+#include "core/process_watch.h"
 #include "core/result.h"
 #include "core/transport/transport.h"
 #include "core/wire/messages.pb.h"
@@ -24,9 +26,10 @@ namespace jigsaw {
 struct WorkerOptions {
   PeerId worker = 1;
   int num_threads = 1;
-  std::vector<int> cpus;                                 // num_threads to bind to (cpus_for_worker), or none
-  std::uint64_t memory_bytes_max = 0;                    // of all its pipelines
-  std::chrono::milliseconds controller_timeout{120000};  // to be told to start
+  std::vector<int> cpus;                                // num_threads to bind to (cpus_for_worker), or none
+  std::uint64_t memory_bytes_max = 0;                   // of all its pipelines
+  std::chrono::milliseconds start_timeout{120000};      // to be told to start
+  std::chrono::milliseconds controller_timeout{60000};  // since the controller has last said anything
 };
 
 class WorkerLoop {
@@ -46,7 +49,10 @@ class WorkerLoop {
   Status on_dispatch(const wire::Dispatch& dispatch);
   Result<std::unique_ptr<SubStage>> make_rollout(PipelineRuntime& runtime, const wire::Dispatch& dispatch);
   Status on_reshare(const wire::Reshare& reshare);
+  void on_quiesce(const wire::Quiesce& quiesce);
   Status report_done();
+  Status report_quiesced();
+  Status check_controller() const;
   Status send_heartbeat_if_due();
   Status send(const wire::FromWorker& message);
 
@@ -60,7 +66,9 @@ class WorkerLoop {
   TokenBins bins_;
   std::vector<std::unique_ptr<PipelineRuntime>> pipelines_;
   Executor executor_;  // after the pipelines, which its sub-stages refer to
-  Clock::TimePoint last_heartbeat_{};
+  ProcessWatch controller_;
+  Clock::TimePoint last_heartbeat_{}, last_heard_{};
+  std::optional<std::uint64_t> quiescing_;  // epoch
   bool shutdown_ = false;
 };
 
