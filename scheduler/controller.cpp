@@ -154,6 +154,8 @@ Status Controller::handle(PeerId from, const wire::FromWorker& message) {
     case wire::FromWorker::kNodeDone: return named(on_node_done(message.node_done()));
     case wire::FromWorker::kFailed: return named(Error(ErrorCode::kInternal, message.failed().message()));
     case wire::FromWorker::kHeartbeat: worker.waiting_for = message.heartbeat().waiting_for(); return ok_status();
+    case wire::FromWorker::kMoved:
+      return named(Error(ErrorCode::kCorrupt, "moved rollouts that nobody told it to move"));
     case wire::FromWorker::MESSAGE_NOT_SET: break;
   }
   return named(Error(ErrorCode::kCorrupt, "sent an empty message"));

@@ -16,6 +16,7 @@ namespace {
 constexpr std::chrono::milliseconds kIdleWait{20};    // nothing to do: the next message ends it at once
 constexpr std::chrono::milliseconds kWaitingWait{1};  // sub-stages wait for rewards or peers
 constexpr std::chrono::milliseconds kHeartbeatEvery{1000};
+constexpr int kPeerMessagesPerPoll = 8;  // of up to 2 MiB: what may come between two quanta
 
 std::string gigabytes(std::size_t bytes) { return fmt::format("{:.2f} GB", static_cast<double>(bytes) / (1 << 30)); }
 
@@ -32,9 +33,11 @@ PipelineParts parts_of(wire::Dispatch::WorkCase work, const PipelineRuntime& run
 
 }  // namespace
 
-WorkerLoop::WorkerLoop(WorkerOptions options, Transport& transport, MakeExchange make_exchange, const Clock& clock)
+WorkerLoop::WorkerLoop(WorkerOptions options, Transport& transport, PeerLinks& links, MakeExchange make_exchange,
+                       const Clock& clock)
     : options_(std::move(options)),
       transport_(transport),
+      links_(links),
       make_exchange_(std::move(make_exchange)),
       clock_(clock),
       executor_(options_.num_threads, clock, options_.cpus) {}
@@ -54,6 +57,8 @@ Status WorkerLoop::serve() {
   hello.mutable_hello()->set_worker(options_.worker);
   hello.mutable_hello()->set_process(::getpid());
   hello.mutable_hello()->set_num_threads(static_cast<std::uint32_t>(options_.num_threads));
+  hello.mutable_hello()->set_peer_endpoint(links_.endpoint());
+  hello.mutable_hello()->set_peer_public_key(links_.public_key());
   JIGSAW_RETURN_IF_ERROR(send(hello));
   const Clock::TimePoint start_deadline = clock_.now() + options_.controller_timeout;
   while (!shutdown_) {
@@ -61,6 +66,7 @@ Status WorkerLoop::serve() {
     JIGSAW_RETURN_IF_ERROR(report_done());
     const auto wait = ran ? std::chrono::milliseconds(0) : (executor_.empty() ? kIdleWait : kWaitingWait);
     JIGSAW_RETURN_IF_ERROR(receive_all(wait));
+    JIGSAW_RETURN_IF_ERROR(receive_from_peers());
     JIGSAW_RETURN_IF_ERROR(send_heartbeat_if_due());
     if (pipelines_.empty() && clock_.now() > start_deadline) {
       return Error(ErrorCode::kTimeout, "the controller has not said what to do for " +
@@ -90,6 +96,8 @@ Status WorkerLoop::handle(const wire::ToWorker& message) {
     case wire::ToWorker::kDispatch: return on_dispatch(message.dispatch());
     case wire::ToWorker::kCancel: executor_.cancel(static_cast<int>(message.cancel().pipeline())); return ok_status();
     case wire::ToWorker::kReshare: return on_reshare(message.reshare());
+    case wire::ToWorker::kMembers: return on_members(message.members());
+    case wire::ToWorker::kMove: return Error(ErrorCode::kUnsupported, "was told to move rollouts");
     case wire::ToWorker::kShutdown: shutdown_ = true; return ok_status();
     case wire::ToWorker::MESSAGE_NOT_SET: break;
   }
@@ -193,6 +201,39 @@ Result<std::unique_ptr<SubStage>> WorkerLoop::make_rollout(PipelineRuntime& runt
 Status WorkerLoop::on_reshare(const wire::Reshare& reshare) {
   if (!(reshare.share() > 0)) return Error(ErrorCode::kCorrupt, "was sent a share that is not above 0");
   executor_.reshare(reshare.node(), reshare.share());
+  return ok_status();
+}
+
+Status WorkerLoop::on_members(const wire::Members& members) {
+  std::vector<PeerAddress> peers;
+  for (const wire::Member& member : members.member()) {
+    peers.push_back({.worker = member.worker(), .endpoint = member.endpoint(), .public_key = member.public_key()});
+  }
+  return links_.set_peers(peers);
+}
+
+Status WorkerLoop::receive_from_peers() {
+  for (int i = 0; i < kPeerMessagesPerPoll; ++i) {
+    JIGSAW_ASSIGN_OR_RETURN(const std::optional<ReceivedMessage> received,
+                            links_.receive(std::chrono::milliseconds(0)));
+    if (!received) return ok_status();
+    wire::PeerMessage message;
+    if (message.ParseFromString(received->bytes)) {
+      JIGSAW_RETURN_IF_ERROR(handle_peer(received->from, message));
+    } else {
+      log_warning("link.corrupt", "from={} bytes={}", received->from, received->bytes.size());
+    }
+  }
+  return ok_status();
+}
+
+// What another worker says ends nothing here: it may be confused or out of date.
+Status WorkerLoop::handle_peer(PeerId from, const wire::PeerMessage& message) {
+  switch (message.message_case()) {
+    case wire::PeerMessage::kGradient:
+    case wire::PeerMessage::MESSAGE_NOT_SET: break;
+  }
+  log_warning("link.unexpected", "from={} message={}", from, static_cast<int>(message.message_case()));
   return ok_status();
 }
 

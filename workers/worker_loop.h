@@ -12,8 +12,10 @@
 
 #include "core/clock.h"
 #include "core/result.h"
+#include "core/transport/peer_links.h"
 #include "core/transport/transport.h"
 #include "core/wire/messages.pb.h"
+#include "core/wire/peer_messages.pb.h"
 #include "workers/executor.h"
 #include "workers/pipeline_runtime.h"
 #include "workers/reduction/gradient_exchange.h"
@@ -31,7 +33,8 @@ struct WorkerOptions {
 
 class WorkerLoop {
  public:
-  WorkerLoop(WorkerOptions options, Transport& transport, MakeExchange make_exchange,
+  // `transport` leads to the controller, `links` to the other workers.
+  WorkerLoop(WorkerOptions options, Transport& transport, PeerLinks& links, MakeExchange make_exchange,
              const Clock& clock = system_clock());
 
   // Until Shutdown. An error has been told to the controller already, where it could be reached.
@@ -46,6 +49,9 @@ class WorkerLoop {
   Status on_dispatch(const wire::Dispatch& dispatch);
   Result<std::unique_ptr<SubStage>> make_rollout(PipelineRuntime& runtime, const wire::Dispatch& dispatch);
   Status on_reshare(const wire::Reshare& reshare);
+  Status on_members(const wire::Members& members);
+  Status receive_from_peers();
+  Status handle_peer(PeerId from, const wire::PeerMessage& message);
   Status report_done();
   Status send_heartbeat_if_due();
   Status send(const wire::FromWorker& message);
@@ -55,6 +61,7 @@ class WorkerLoop {
   const SingleThreadedTorch single_threaded_torch_;
   WorkerOptions options_;
   Transport& transport_;
+  PeerLinks& links_;
   MakeExchange make_exchange_;
   const Clock& clock_;
   TokenBins bins_;

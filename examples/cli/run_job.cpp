@@ -9,6 +9,7 @@
 
 #include "core/config/yaml_section.h"
 #include "core/log.h"
+#include "core/transport/inproc_peer_links.h"
 #include "core/transport/inproc_transport.h"
 #include "examples/cli/commands.h"
 #include "examples/cli/progress.h"
@@ -137,7 +138,9 @@ Status run_worker(MpiSession& session, const RunRequest& request) {
   if (job.config.bind_cores) {
     JIGSAW_ASSIGN_OR_RETURN(options.cpus, session.cpus_for_lanes(options.num_threads));
   }
-  WorkerLoop loop(std::move(options), *transport, [&session](int) { return session.make_exchange(); });
+  JIGSAW_ASSIGN_OR_RETURN(const CurveKeys link_keys, make_curve_keys());
+  JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<PeerLinks> links, open_peer_links(link_keys));
+  WorkerLoop loop(std::move(options), *transport, *links, [&session](int) { return session.make_exchange(); });
   return loop.run();
 }
 
@@ -253,7 +256,9 @@ Result<RunSummary> run_in_process(const RunRequest& request) {
   JIGSAW_ASSIGN_OR_RETURN(Prepared prepared, prepare(request));
   InprocHub hub(1);
   const auto controller_end = hub.endpoint(kControllerPeer), worker_end = hub.endpoint(1);
-  WorkerLoop loop(worker_options(prepared.job.config, 1, 1), *worker_end,
+  InprocLinkHub link_hub(1);
+  const auto links = link_hub.links(1);
+  WorkerLoop loop(worker_options(prepared.job.config, 1, 1), *worker_end, *links,
                   [](int) -> Result<std::unique_ptr<GradientExchange>> { return make_local_exchange(); });
   std::jthread worker([&loop] { (void)loop.run(); });  // its error reaches the controller as a message
   return control(request, prepared, 1, *controller_end);
