@@ -16,8 +16,8 @@ class BoundedQueue {
  public:
   explicit BoundedQueue(std::size_t size_max) : size_max_(size_max) {}
 
-  // False, and nothing queued, when full.
-  [[nodiscard]] bool push(T value) {
+  // False, with `value` left as it was, when full.
+  [[nodiscard]] bool push(T&& value) {
     {
       std::lock_guard lock(mutex_);
       if (values_.size() >= size_max_) return false;

@@ -130,8 +130,19 @@ Status Controller::start_workers() {
   for (const StartPoint& point : start_points_) start.add_resume_folder(point.folder);
   start.set_controller_process(::getpid());
   start.set_controller_machine(machine_name());
+  JIGSAW_RETURN_IF_ERROR(send_to_living(message));
+  return send_members();
+}
+
+Status Controller::send_to_living(const wire::ToWorker& message) {
   for (const PeerId worker : living_) JIGSAW_RETURN_IF_ERROR(send(worker, message));
   return ok_status();
+}
+
+Status Controller::send_members() {
+  wire::ToWorker message;
+  *message.mutable_members() = members_.to_message();
+  return send_to_living(message);
 }
 
 Status Controller::receive_all(std::chrono::milliseconds wait) {
@@ -170,6 +181,8 @@ Status Controller::handle(PeerId from, const wire::FromWorker& message) {
     case wire::FromWorker::kFailed: return named(Error(ErrorCode::kInternal, message.failed().message()));
     case wire::FromWorker::kQuiesced: worker.quiesced = message.quiesced().epoch(); return ok_status();
     case wire::FromWorker::kHeartbeat: worker.waiting_for = message.heartbeat().waiting_for(); return ok_status();
+    case wire::FromWorker::kMoved:
+      return named(Error(ErrorCode::kCorrupt, "moved rollouts that nobody told it to move"));
     case wire::FromWorker::MESSAGE_NOT_SET: break;
   }
   return named(Error(ErrorCode::kCorrupt, "sent an empty message"));
@@ -517,8 +530,7 @@ Status Controller::cancel(int pipeline) {
   is_cancelled = true;
   wire::ToWorker message;
   message.mutable_cancel()->set_pipeline(static_cast<std::uint32_t>(pipeline));
-  for (const PeerId worker : living_) JIGSAW_RETURN_IF_ERROR(send(worker, message));
-  return ok_status();
+  return send_to_living(message);
 }
 
 Status Controller::stop_drained_pipelines() {
@@ -604,6 +616,7 @@ RunSummary Controller::summarize() const {
   }
   set_decision_times(summary, decision_us_);
   summary.interrupted = stopping_;
+  summary.workers_lost = members_.num_lost();
   return summary;
 }
 

@@ -90,6 +90,8 @@ class Controller {
   Status run_all();
   Status await_workers(bool Member::*flag, std::chrono::milliseconds timeout, const std::string& what);
   Status start_workers();
+  Status send_to_living(const wire::ToWorker& message);
+  Status send_members();
   Status receive_all(std::chrono::milliseconds wait);
   Status handle(PeerId from, const wire::FromWorker& message);
   Status on_ready(PeerId from, const wire::Ready& ready);

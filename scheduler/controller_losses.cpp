@@ -35,8 +35,8 @@ Status Controller::quiesce() {
   quiesce_deadline_ = clock_.now() + options_.worker_timeout;
   wire::ToWorker message;
   message.mutable_quiesce()->set_epoch(epoch_);
-  for (const PeerId worker : living_) JIGSAW_RETURN_IF_ERROR(send(worker, message));
-  return ok_status();
+  JIGSAW_RETURN_IF_ERROR(send_members());
+  return send_to_living(message);
 }
 
 Status Controller::go_on_when_quiet() {

@@ -17,9 +17,22 @@ std::vector<PeerId> Members::living() const {
 
 int Members::num_lost() const { return static_cast<int>(std::ranges::count_if(members_, &Member::lost)); }
 
+wire::Members Members::to_message() const {
+  wire::Members message;
+  for (const PeerId worker : living()) {
+    wire::Member& member = *message.add_member();
+    member.set_worker(worker);
+    member.set_endpoint(members_[worker].peer_endpoint);
+    member.set_public_key(members_[worker].peer_public_key);
+  }
+  return message;
+}
+
 void Members::on_hello(PeerId worker, const wire::Hello& hello) {
   Member& member = members_[worker];
   member.hello = true;
+  member.peer_endpoint = hello.peer_endpoint();
+  member.peer_public_key = hello.peer_public_key();
   member.num_threads = static_cast<int>(hello.num_threads());
   // In this very process (--workers 0) there is nothing to watch.
   if (hello.process() == ::getpid() || hello.machine().empty() || hello.machine() != machine_name()) return;

@@ -20,9 +20,10 @@ struct Member {
   std::string send_error;  // why the last message to it could not be sent
   int num_threads = 1;
   Clock::TimePoint last_heard;
-  std::string waiting_for;     // as it said last
-  std::uint64_t quiesced = 0;  // newest epoch that it is at rest for
-  ProcessWatch process;        // when it is on this machine
+  std::string waiting_for;                     // as it said last
+  std::uint64_t quiesced = 0;                  // newest epoch that it is at rest for
+  std::string peer_endpoint, peer_public_key;  // for the others (wire::Members)
+  ProcessWatch process;                        // when it is on this machine
 };
 
 class Members {
@@ -34,6 +35,8 @@ class Members {
   const Member& at(PeerId worker) const { return members_[worker]; }
   std::vector<PeerId> living() const;  // ascending
   int num_lost() const;
+
+  wire::Members to_message() const;  // the living ones
 
   void on_hello(PeerId worker, const wire::Hello& hello);
   // Why a living worker must be counted as lost by now; empty while it need not.

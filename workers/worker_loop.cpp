@@ -18,6 +18,7 @@ namespace {
 constexpr std::chrono::milliseconds kIdleWait{20};    // nothing to do: the next message ends it at once
 constexpr std::chrono::milliseconds kWaitingWait{1};  // sub-stages wait for rewards or peers
 constexpr std::chrono::milliseconds kHeartbeatEvery{1000};
+constexpr int kPeerMessagesPerPoll = 8;  // of up to 2 MiB: what may come between two quanta
 
 std::string gigabytes(std::size_t bytes) { return fmt::format("{:.2f} GB", static_cast<double>(bytes) / (1 << 30)); }
 
@@ -34,9 +35,11 @@ PipelineParts parts_of(wire::Dispatch::WorkCase work, const PipelineRuntime& run
 
 }  // namespace
 
-WorkerLoop::WorkerLoop(WorkerOptions options, Transport& transport, MakeExchange make_exchange, const Clock& clock)
+WorkerLoop::WorkerLoop(WorkerOptions options, Transport& transport, PeerLinks& links, MakeExchange make_exchange,
+                       const Clock& clock)
     : options_(std::move(options)),
       transport_(transport),
+      links_(links),
       make_exchange_(std::move(make_exchange)),
       clock_(clock),
       executor_(options_.num_threads, clock, options_.cpus) {}
@@ -57,6 +60,8 @@ Status WorkerLoop::serve() {
   hello.mutable_hello()->set_process(::getpid());
   hello.mutable_hello()->set_num_threads(static_cast<std::uint32_t>(options_.num_threads));
   hello.mutable_hello()->set_machine(machine_name());
+  hello.mutable_hello()->set_peer_endpoint(links_.endpoint());
+  hello.mutable_hello()->set_peer_public_key(links_.public_key());
   JIGSAW_RETURN_IF_ERROR(send(hello));
   last_heard_ = clock_.now();
   while (!shutdown_) {
@@ -65,6 +70,8 @@ Status WorkerLoop::serve() {
     JIGSAW_RETURN_IF_ERROR(report_quiesced());
     const auto wait = ran ? std::chrono::milliseconds(0) : (executor_.empty() ? kIdleWait : kWaitingWait);
     JIGSAW_RETURN_IF_ERROR(receive_all(wait));
+    JIGSAW_RETURN_IF_ERROR(receive_from_peers());
+    for (LinkExchange* exchange : link_exchanges_) exchange->serve();
     JIGSAW_RETURN_IF_ERROR(send_heartbeat_if_due());
     JIGSAW_RETURN_IF_ERROR(check_controller());
   }
@@ -104,6 +111,8 @@ Status WorkerLoop::handle(const wire::ToWorker& message) {
     case wire::ToWorker::kReshare: return on_reshare(message.reshare());
     case wire::ToWorker::kQuiesce: on_quiesce(message.quiesce()); return ok_status();
     case wire::ToWorker::kPing: return ok_status();
+    case wire::ToWorker::kMembers: return on_members(message.members());
+    case wire::ToWorker::kMove: return Error(ErrorCode::kUnsupported, "was told to move rollouts");
     case wire::ToWorker::kShutdown: shutdown_ = true; return ok_status();
     case wire::ToWorker::MESSAGE_NOT_SET: break;
   }
@@ -222,7 +231,59 @@ Status WorkerLoop::report_quiesced() {
   if (!quiescing_ || !executor_.empty()) return ok_status();
   wire::FromWorker message;
   message.mutable_quiesced()->set_epoch(*std::exchange(quiescing_, std::nullopt));
+  exchange_over_links();
   return send(message);
+}
+
+// MPI knows nothing of who is gone.
+void WorkerLoop::exchange_over_links() {
+  link_exchanges_.clear();
+  for (std::size_t i = 0; i < pipelines_.size(); ++i) {
+    auto exchange = std::make_unique<LinkExchange>(links_, options_.worker, static_cast<std::uint32_t>(i), clock_);
+    link_exchanges_.push_back(exchange.get());
+    pipelines_[i]->exchange().abandon();
+    pipelines_[i]->set_exchange(std::move(exchange));
+  }
+}
+
+Status WorkerLoop::on_members(const wire::Members& members) {
+  std::vector<PeerAddress> peers;
+  for (const wire::Member& member : members.member()) {
+    peers.push_back({.worker = member.worker(), .endpoint = member.endpoint(), .public_key = member.public_key()});
+  }
+  return links_.set_peers(peers);
+}
+
+Status WorkerLoop::receive_from_peers() {
+  for (int i = 0; i < kPeerMessagesPerPoll; ++i) {
+    JIGSAW_ASSIGN_OR_RETURN(const std::optional<ReceivedMessage> received,
+                            links_.receive(std::chrono::milliseconds(0)));
+    if (!received) return ok_status();
+    wire::PeerMessage message;
+    if (message.ParseFromString(received->bytes)) {
+      JIGSAW_RETURN_IF_ERROR(handle_peer(received->from, message));
+    } else {
+      log_warning("link.corrupt", "from={} bytes={}", received->from, received->bytes.size());
+    }
+  }
+  return ok_status();
+}
+
+// What another worker says ends nothing here: it may be confused or out of date.
+Status WorkerLoop::handle_peer(PeerId from, const wire::PeerMessage& message) {
+  switch (message.message_case()) {
+    case wire::PeerMessage::kGradientRequest:
+      if (message.gradient_request().pipeline() >= link_exchanges_.size()) break;
+      link_exchanges_[message.gradient_request().pipeline()]->on_request(from, message.gradient_request());
+      return ok_status();
+    case wire::PeerMessage::kGradient:
+      if (message.gradient().pipeline() >= link_exchanges_.size()) break;
+      link_exchanges_[message.gradient().pipeline()]->on_part(from, message.gradient());
+      return ok_status();
+    case wire::PeerMessage::MESSAGE_NOT_SET: break;
+  }
+  log_warning("link.unexpected", "from={} message={}", from, static_cast<int>(message.message_case()));
+  return ok_status();
 }
 
 Status WorkerLoop::report_done() {

@@ -14,11 +14,14 @@
 #include "core/clock.h"
 #include "core/process_watch.h"
 #include "core/result.h"
+#include "core/transport/peer_links.h"
 #include "core/transport/transport.h"
 #include "core/wire/messages.pb.h"
+#include "core/wire/peer_messages.pb.h"
 #include "workers/executor.h"
 #include "workers/pipeline_runtime.h"
 #include "workers/reduction/gradient_exchange.h"
+#include "workers/reduction/link_exchange.h"
 #include "workers/trainer/single_threaded_torch.h"
 
 namespace jigsaw {
@@ -34,11 +37,14 @@ struct WorkerOptions {
 
 class WorkerLoop {
  public:
-  WorkerLoop(WorkerOptions options, Transport& transport, MakeExchange make_exchange,
+  // `transport` leads to the controller, `links` to the other workers.
+  WorkerLoop(WorkerOptions options, Transport& transport, PeerLinks& links, MakeExchange make_exchange,
              const Clock& clock = system_clock());
 
   // Until Shutdown. An error has been told to the controller already, where it could be reached.
   Status run();
+  // Whether there are other workers than at the start: gradients are then exchanged over the links.
+  bool members_have_changed() const { return !link_exchanges_.empty(); }
 
  private:
   Status serve();
@@ -50,6 +56,10 @@ class WorkerLoop {
   Result<std::unique_ptr<SubStage>> make_rollout(PipelineRuntime& runtime, const wire::Dispatch& dispatch);
   Status on_reshare(const wire::Reshare& reshare);
   void on_quiesce(const wire::Quiesce& quiesce);
+  void exchange_over_links();
+  Status on_members(const wire::Members& members);
+  Status receive_from_peers();
+  Status handle_peer(PeerId from, const wire::PeerMessage& message);
   Status report_done();
   Status report_quiesced();
   Status check_controller() const;
@@ -61,11 +71,13 @@ class WorkerLoop {
   const SingleThreadedTorch single_threaded_torch_;
   WorkerOptions options_;
   Transport& transport_;
+  PeerLinks& links_;
   MakeExchange make_exchange_;
   const Clock& clock_;
   TokenBins bins_;
   std::vector<std::unique_ptr<PipelineRuntime>> pipelines_;
-  Executor executor_;  // after the pipelines, which its sub-stages refer to
+  std::vector<LinkExchange*> link_exchanges_;  // the pipelines' own, once members have changed
+  Executor executor_;                          // after the pipelines, which its sub-stages refer to
   ProcessWatch controller_;
   Clock::TimePoint last_heartbeat_{}, last_heard_{};
   std::optional<std::uint64_t> quiescing_;  // epoch

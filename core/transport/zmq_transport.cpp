@@ -1,112 +1,27 @@
 #include "core/transport/zmq_transport.h"
 
-#include <zmq.h>
-
-#include <cerrno>
 #include <map>
-#include <stop_token>
-#include <thread>
 #include <utility>
-#include <zmq.hpp>
 
 #include "core/check.h"
+#include "core/transport/zmq_gatekeeper.h"
+#include "core/transport/zmq_socket.h"
 
 namespace jigsaw {
 namespace {
 
-constexpr char kZapAddress[] = "inproc://zeromq.zap.01";
+constexpr SocketLimits kLimits{.message_bytes_max = kMessageBytesMax, .queued_messages_max = kQueuedMessagesMax};
 constexpr std::chrono::milliseconds kLinger{2000};  // last messages (a failure's reason) get this long to leave
-constexpr std::chrono::milliseconds kZapPoll{100};
-
-Error zmq_failure(const std::string& doing, const zmq::error_t& error) {
-  return Error(ErrorCode::kUnavailable, doing + ": " + error.what());
-}
-
-void set_common_options(zmq::socket_t& socket) {
-  socket.set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(kMessageBytesMax));
-  socket.set(zmq::sockopt::sndhwm, kQueuedMessagesMax);
-  socket.set(zmq::sockopt::rcvhwm, kQueuedMessagesMax);
-  socket.set(zmq::sockopt::linger, static_cast<int>(kLinger.count()));
-}
-
-// Waits up to `wait` for a message; false if none came, also when a signal (Ctrl-C) ends the wait early.
-bool wait_readable(zmq::socket_t& socket, std::chrono::milliseconds wait) {
-  zmq::pollitem_t item{socket.handle(), 0, ZMQ_POLLIN, 0};
-  try {
-    return zmq::poll(&item, 1, wait) > 0;
-  } catch (const zmq::error_t& error) {
-    if (error.num() == EINTR) return false;
-    throw;
-  }
-}
-
-// Answers ZeroMQ's authentication requests (RFC 27): a CURVE key is let in if it is listed, and becomes that worker's
-// user id, so that a message's sender is known by its key and not by what it claims.
-class Gatekeeper {
- public:
-  Gatekeeper(zmq::context_t& context, std::map<std::string, PeerId> peers_by_key)
-      : socket_(context, zmq::socket_type::rep), peers_by_key_(std::move(peers_by_key)) {
-    socket_.set(zmq::sockopt::linger, 0);
-    socket_.bind(kZapAddress);
-    thread_ = std::jthread([this](std::stop_token stop) { run(stop); });
-  }
-
- private:
-  void run(std::stop_token stop) {
-    while (!stop.stop_requested()) {
-      try {
-        if (wait_readable(socket_, kZapPoll)) answer();
-      } catch (const zmq::error_t&) {
-        return;  // the context is going away
-      }
-    }
-  }
-
-  void answer() {
-    // version, request id, domain, address, identity, mechanism, credentials...
-    std::vector<std::string> parts;
-    bool more = true;
-    while (more) {
-      zmq::message_t part;
-      if (!socket_.recv(part)) return;
-      parts.push_back(part.to_string());
-      more = part.more();
-    }
-    std::string user;
-    if (parts.size() == 7 && parts[5] == "CURVE" && parts[6].size() == 32) {
-      char text[41];
-      zmq_z85_encode(text, reinterpret_cast<const std::uint8_t*>(parts[6].data()), 32);
-      if (auto peer = peers_by_key_.find(text); peer != peers_by_key_.end()) user = std::to_string(peer->second);
-    }
-    const std::string replies[] = {"1.0",
-                                   parts.size() > 1 ? parts[1] : "",
-                                   user.empty() ? "400" : "200",
-                                   user.empty() ? "unknown key" : "OK",
-                                   user,
-                                   ""};
-    for (std::size_t i = 0; i < std::size(replies); ++i) {
-      socket_.send(zmq::buffer(replies[i]),
-                   i + 1 < std::size(replies) ? zmq::send_flags::sndmore : zmq::send_flags::none);
-    }
-  }
-
-  zmq::socket_t socket_;
-  std::map<std::string, PeerId> peers_by_key_;
-  std::jthread thread_;
-};
 
 class RouterTransport : public Transport {
  public:
   RouterTransport(const CurveKeys& keys, std::span<const std::string> worker_keys)
-      : router_(context_, zmq::socket_type::router) {
-    std::map<std::string, PeerId> peers_by_key;
-    for (std::size_t i = 0; i < worker_keys.size(); ++i) peers_by_key[worker_keys[i]] = static_cast<PeerId>(i + 1);
-    gatekeeper_ = std::make_unique<Gatekeeper>(context_, std::move(peers_by_key));
-    set_common_options(router_);
+      : gatekeeper_(context_), router_(context_, zmq::socket_type::router) {
+    for (std::size_t i = 0; i < worker_keys.size(); ++i) peers_by_key_[worker_keys[i]] = static_cast<PeerId>(i + 1);
+    gatekeeper_.allow_only({worker_keys.begin(), worker_keys.end()});
+    set_common_options(router_, kLimits, kLinger);
     router_.set(zmq::sockopt::router_mandatory, true);  // an absent peer is an error and no silence
-    router_.set(zmq::sockopt::curve_server, true);
-    router_.set(zmq::sockopt::curve_secretkey, keys.secret_key);
-    router_.set(zmq::sockopt::zap_domain, "jigsaw");
+    Gatekeeper::guard(router_, keys.secret_key);
     router_.bind("tcp://127.0.0.1:*");
   }
 
@@ -135,14 +50,11 @@ class RouterTransport : public Transport {
       if (!router_.recv(identity) || !identity.more() || !router_.recv(body)) {
         return Error(ErrorCode::kCorrupt, "a message without a body");
       }
-      bool more = body.more();
-      while (more) {  // no message of ours has further parts
-        zmq::message_t extra;
-        if (!router_.recv(extra)) break;
-        more = extra.more();
-      }
-      const char* user = body.gets("User-Id");
-      const PeerId peer = static_cast<PeerId>(std::stoul(user));
+      drop_further_parts(router_, body);
+      const auto sender = peers_by_key_.find(Gatekeeper::key_of_sender(body));
+      if (sender == peers_by_key_.end()) return std::optional<ReceivedMessage>();
+      const PeerId peer = sender->second;
+      // A worker's connection has a new identity when it had to be made anew.
       identities_[peer] = identity.to_string();
       return std::optional<ReceivedMessage>(ReceivedMessage{peer, body.to_string()});
     } catch (const zmq::error_t& error) {
@@ -152,17 +64,17 @@ class RouterTransport : public Transport {
 
  private:
   zmq::context_t context_;
-  std::unique_ptr<Gatekeeper> gatekeeper_;
+  Gatekeeper gatekeeper_;
   zmq::socket_t router_;
+  std::map<std::string, PeerId> peers_by_key_;
   std::map<PeerId, std::string> identities_;
 };
 
 class DealerTransport : public Transport {
  public:
-  DealerTransport(PeerId self, const CurveKeys& keys, const std::string& endpoint, const std::string& server_key)
+  DealerTransport(const CurveKeys& keys, const std::string& endpoint, const std::string& server_key)
       : dealer_(context_, zmq::socket_type::dealer) {
-    set_common_options(dealer_);
-    dealer_.set(zmq::sockopt::routing_id, "worker-" + std::to_string(self));
+    set_common_options(dealer_, kLimits, kLinger);
     dealer_.set(zmq::sockopt::curve_serverkey, server_key);
     dealer_.set(zmq::sockopt::curve_publickey, keys.public_key);
     dealer_.set(zmq::sockopt::curve_secretkey, keys.secret_key);
@@ -199,14 +111,6 @@ class DealerTransport : public Transport {
 
 }  // namespace
 
-Result<CurveKeys> make_curve_keys() {
-  char public_key[41], secret_key[41];
-  if (zmq_curve_keypair(public_key, secret_key) != 0) {
-    return Error(ErrorCode::kUnsupported, "this ZeroMQ cannot make CURVE keys: install one built with libsodium");
-  }
-  return CurveKeys{public_key, secret_key};
-}
-
 Result<ZmqServer> listen_for_workers(const CurveKeys& keys, std::span<const std::string> worker_keys) {
   try {
     auto transport = std::make_unique<RouterTransport>(keys, worker_keys);
@@ -217,11 +121,10 @@ Result<ZmqServer> listen_for_workers(const CurveKeys& keys, std::span<const std:
   }
 }
 
-Result<std::unique_ptr<Transport>> connect_to_controller(PeerId self, const CurveKeys& keys,
-                                                         const std::string& endpoint,
+Result<std::unique_ptr<Transport>> connect_to_controller(const CurveKeys& keys, const std::string& endpoint,
                                                          const std::string& controller_public_key) {
   try {
-    return std::unique_ptr<Transport>(std::make_unique<DealerTransport>(self, keys, endpoint, controller_public_key));
+    return std::unique_ptr<Transport>(std::make_unique<DealerTransport>(keys, endpoint, controller_public_key));
   } catch (const zmq::error_t& error) {
     return zmq_failure("connecting to the controller at " + endpoint, error);
   }

@@ -8,15 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "core/transport/curve_keys.h"
 #include "core/transport/transport.h"
 
 namespace jigsaw {
-
-// 40 printable characters each (Z85). The secret never leaves the process that made it.
-struct CurveKeys {
-  std::string public_key, secret_key;
-};
-Result<CurveKeys> make_curve_keys();
 
 struct ZmqServer {
   std::unique_ptr<Transport> transport;
@@ -25,8 +20,7 @@ struct ZmqServer {
 // worker_keys[i] is the public key of worker i + 1.
 Result<ZmqServer> listen_for_workers(const CurveKeys& keys, std::span<const std::string> worker_keys);
 
-Result<std::unique_ptr<Transport>> connect_to_controller(PeerId self, const CurveKeys& keys,
-                                                         const std::string& endpoint,
+Result<std::unique_ptr<Transport>> connect_to_controller(const CurveKeys& keys, const std::string& endpoint,
                                                          const std::string& controller_public_key);
 
 }  // namespace jigsaw

@@ -49,6 +49,7 @@ class FakeCluster : public Transport {
 
   Result<std::optional<ReceivedMessage>> receive(std::chrono::milliseconds wait) override {
     if (queue_.empty()) {
+      if (wait.count() == 0) return std::optional<ReceivedMessage>();
       clock_.advance(wait);
       for (PeerId worker = 1; worker <= static_cast<PeerId>(num_workers_); ++worker) {
         wire::FromWorker heartbeat;

@@ -46,7 +46,6 @@ class MpiExchange : public GradientExchange {
     owners_ = std::move(work.owners);
     buffers_.result = sum.take_buffer(num_floats);
     buffers_.own = std::move(sum);
-    outcome_.reset();
     phase_ = Phase::kPartials;
     changed_.notify_all();
     return ok_status();
@@ -54,9 +53,7 @@ class MpiExchange : public GradientExchange {
 
   Result<std::optional<AlignedFloats>> poll() override {
     const std::scoped_lock lock(mutex_);
-    if (!outcome_) return std::optional<AlignedFloats>();
-    const Status outcome = *std::exchange(outcome_, std::nullopt);
-    if (!outcome.ok()) return outcome.error();
+    if (!std::exchange(has_result_, false)) return std::optional<AlignedFloats>();
     return std::optional<AlignedFloats>(std::move(buffers_.result));
   }
 
@@ -97,11 +94,17 @@ class MpiExchange : public GradientExchange {
     std::unique_lock lock(mutex_);
     while (changed_.wait(lock, stop, [&] { return phase_ == Phase::kPartials; })) {
       lock.unlock();
-      Status outcome = exchange(stop);
+      const Status outcome = exchange(stop);
       lock.lock();
+      if (!outcome.ok() && !stop.stop_requested()) {
+        // This thread has noticed before the controller has.
+        log_warning("exchange.broken", "error=\"{}\": a worker is gone; waiting for the controller to go on without it",
+                    outcome.error().message());
+        changed_.wait(lock, stop, [] { return false; });
+      }
       phase_ = Phase::kIdle;
       if (stop.stop_requested()) return;
-      outcome_ = std::move(outcome);
+      has_result_ = true;
     }
   }
 
@@ -141,7 +144,7 @@ class MpiExchange : public GradientExchange {
       done_.resize(requests.size());
       if (MPI_Testsome(static_cast<int>(requests.size()), requests.data(), &num_done, done_.data(),
                        MPI_STATUSES_IGNORE) != MPI_SUCCESS) {
-        return wait_to_be_abandoned(stop, "exchanging gradients");
+        return Error(ErrorCode::kUnavailable, "exchanging gradients");
       }
       if (num_done > 0) {
         std::erase(requests, MPI_REQUEST_NULL);
@@ -152,14 +155,6 @@ class MpiExchange : public GradientExchange {
         std::this_thread::yield();
       }
     }
-    return ok_status();
-  }
-
-  // A worker is gone, and this one has noticed before the controller has.
-  Status wait_to_be_abandoned(const std::stop_token& stop, const std::string& doing) {
-    log_warning("exchange.broken", "{}: a worker is gone; waiting for the controller to go on without it", doing);
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, stop, [] { return false; });
     return ok_status();
   }
 
@@ -173,80 +168,6 @@ class MpiExchange : public GradientExchange {
         sum_segment(static_cast<int>(owners_.size()), buffers_.own, own, std::exchange(buffers_.received, {}));
     const std::span<float> result = buffers_.result.span();
     std::copy_n(sum.data(), own.size(), result.data() + own.begin);
-    for (int peer = 0; peer < num_workers_; ++peer) {
-      if (peer == self_) continue;
-      for (const TreeNode node : partial_sums(owners_, static_cast<std::uint32_t>(peer + 1))) {
-        buffers_.received.push_back({node, AlignedFloats(segment(self_).size())});
-        JIGSAW_RETURN_IF_ERROR(receive(buffers_.received.back().sum.span(), peer, kPartialTag));
-      }
-    }
-    for (int peer = 0; peer < num_workers_; ++peer) {
-      if (peer == self_) continue;
-      const Segment part = segment(peer);
-      for (const auto& [node, buffer] : buffers_.own.partials()) {
-        JIGSAW_RETURN_IF_ERROR(send(buffer.span().subspan(part.begin, part.size()), peer, kPartialTag));
-      }
-    }
-    JIGSAW_RETURN_IF_ERROR(finish_transfers(stop));
-    if (stop.stop_requested()) return ok_status();
-    {
-      const std::scoped_lock lock(mutex_);
-      phase_ = Phase::kResult;
-    }
-    JIGSAW_RETURN_IF_ERROR(finish_segment());
-    return finish_transfers(stop);
-  }
-
-  // Until all requests are done, or `stop`. How long peers take is not for this thread to judge; the controller notices
-  // who is gone.
-  Status finish_transfers(const std::stop_token& stop) {
-    int idle_tests = 0;
-    std::vector<MPI_Request>& requests = buffers_.requests;
-    while (!requests.empty() && !stop.stop_requested()) {
-      int num_done = 0;
-      done_.resize(requests.size());
-      if (MPI_Testsome(static_cast<int>(requests.size()), requests.data(), &num_done, done_.data(),
-                       MPI_STATUSES_IGNORE) != MPI_SUCCESS) {
-        return wait_to_be_abandoned(stop, "exchanging gradients");
-      }
-      if (num_done > 0) {
-        std::erase(requests, MPI_REQUEST_NULL);
-        idle_tests = 0;
-      } else if (++idle_tests > kIdleTestsMax) {
-        std::this_thread::sleep_for(kIdleWait);
-      } else {
-        std::this_thread::yield();
-      }
-    }
-    return ok_status();
-  }
-
-  // A worker is gone, and this one has noticed before the controller has.
-  Status wait_to_be_abandoned(const std::stop_token& stop, const std::string& doing) {
-    log_warning("exchange.broken", "{}: a worker is gone; waiting for the controller to go on without it", doing);
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, stop, [] { return false; });
-    return ok_status();
-  }
-
-  // Worker `peer`'s part of the flat gradient (from 0).
-  Segment segment(int peer) const { return segment_of(buffers_.result.size(), peer, num_workers_); }
-
-  // All partial sums of the own segment are here: sum them and send the outcome round.
-  Status finish_segment() {
-    Lane lane(1);
-    const Segment own = segment(self_);
-    SlotSum total(static_cast<int>(owners_.size()));
-    for (Partial& partial : buffers_.received) total.add(lane, partial.node, std::move(partial.sum));
-    for (const auto& [node, buffer] : buffers_.own.partials()) {
-      AlignedFloats part(own.size());
-      std::copy_n(buffer.data() + own.begin, own.size(), part.data());
-      total.add(lane, node, std::move(part));
-    }
-    CHECK(total.partials().size() == 1);
-    const std::span<float> result = buffers_.result.span();
-    std::copy_n(total.partials().begin()->second.data(), own.size(), result.data() + own.begin);
-    buffers_.received.clear();
     for (int peer = 0; peer < num_workers_; ++peer) {
       if (peer == self_) continue;
       const Segment theirs = segment(peer);
@@ -290,8 +211,8 @@ class MpiExchange : public GradientExchange {
   Phase phase_ = Phase::kIdle;
   std::vector<std::uint32_t> owners_;
   Buffers buffers_;
-  std::optional<Status> outcome_;  // of the last exchange
-  std::vector<int> done_;          // the thread's own
+  bool has_result_ = false;
+  std::vector<int> done_;  // the thread's own
   std::jthread thread_;
 };
 

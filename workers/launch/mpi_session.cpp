@@ -71,6 +71,7 @@ Result<std::unique_ptr<MpiSession>> MpiSession::init() {
 }
 
 MpiSession::~MpiSession() {
+  if (has_left_) return;
   const ExitTimer timer(kFinalizeMax);
   if (communicators_->workers != MPI_COMM_NULL) MPI_Comm_free(&communicators_->workers);
   MPI_Finalize();
@@ -148,8 +149,7 @@ Result<std::unique_ptr<Transport>> open_transport(MpiSession& session) {
   JIGSAW_ASSIGN_OR_RETURN(const std::string address, session.broadcast(""));
   const std::size_t space = address.find(' ');
   if (space == std::string::npos) return Error(ErrorCode::kUnavailable, "the controller could not open its socket");
-  return connect_to_controller(static_cast<PeerId>(session.rank()), keys, address.substr(0, space),
-                               address.substr(space + 1));
+  return connect_to_controller(keys, address.substr(0, space), address.substr(space + 1));
 }
 
 }  // namespace jigsaw

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/transport/inproc_peer_links.h"
 #include "core/transport/inproc_transport.h"
 #include "workers/worker_loop.h"
 
@@ -26,7 +27,7 @@ class ScriptedController {
 
   ScriptedController(std::string job_yaml, WorkerOptions options, const std::vector<std::string>& resume_folders = {}) {
     thread_ = std::jthread([this, options] {
-      WorkerLoop loop(options, *worker_end_, [](int) { return make_local_exchange(); });
+      WorkerLoop loop(options, *worker_end_, *links_, [](int) { return make_local_exchange(); });
       if (const Status status = loop.run(); !status.ok()) worker_error = status.error().message();
     });
     wire::ToWorker message;
@@ -138,6 +139,8 @@ class ScriptedController {
   }
 
   InprocHub hub_{1};
+  InprocLinkHub link_hub_{1};
+  std::unique_ptr<PeerLinks> links_ = link_hub_.links(1);
   std::unique_ptr<Transport> own_end_ = hub_.endpoint(0), worker_end_ = hub_.endpoint(1);
   bool ready_ = false;
   std::string worker_failed_;
