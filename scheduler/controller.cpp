@@ -78,7 +78,9 @@ Status Controller::run_all() {
   JIGSAW_RETURN_IF_ERROR(start_workers());
   JIGSAW_RETURN_IF_ERROR(await_workers(&Member::ready, options_.start_timeout, "to load the models"));
   begin_ = clock_.now();
+  has_begun_ = true;
   for (PipelineRun& run : pipelines_) run.step_begin = begin_;
+  if (members_.num_lost() > 0) JIGSAW_RETURN_IF_ERROR(quiesce());
   while (!plan_.all_done()) {
     JIGSAW_RETURN_IF_ERROR(notice_losses());
     if (!stopping_ && options_.stop != nullptr && options_.stop->load()) begin_stopping();
@@ -104,11 +106,8 @@ Status Controller::await_workers(bool Member::*flag, std::chrono::milliseconds t
     return names_of(workers);
   };
   while (!missing().empty()) {
-    for (const PeerId worker : living_) {
-      if (!members_.at(worker).process.has_ended()) continue;
-      JIGSAW_RETURN_IF_ERROR(receive_all(std::chrono::milliseconds(0)));  // its reason, if it has told one
-      return Error(ErrorCode::kUnavailable, "worker " + std::to_string(worker) + " has ended before the first step");
-    }
+    JIGSAW_RETURN_IF_ERROR(receive_all(std::chrono::milliseconds(0)));  // why a worker has ended, if it has told
+    JIGSAW_RETURN_IF_ERROR(notice_losses());
     if (clock_.now() >= deadline) {
       return Error(ErrorCode::kTimeout,
                    "waited " + std::to_string(timeout.count() / 1000) + " s for " + missing() + " " + what);

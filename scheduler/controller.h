@@ -147,6 +147,7 @@ class Controller {
   std::map<std::uint64_t, Dispatched> dispatched_;  // by the id that the worker was sent
   std::uint64_t next_dispatch_ = 1;
   std::uint64_t epoch_ = 0;  // of the members
+  bool has_begun_ = false;   // all workers are ready
   bool is_quiescing_ = false;
   Clock::TimePoint quiesce_deadline_;
   Clock::TimePoint begin_, last_progress_, last_tick_, last_ping_, last_decision_;

@@ -25,7 +25,7 @@ Status Controller::lose(PeerId worker, const std::string& reason) {
   }
   log_warning("worker.lost", "worker={} reason=\"{}\": going on with {}", worker, reason, names_of(living_));
   std::erase_if(dispatched_, [&](const auto& entry) { return entry.second.worker == worker; });
-  return quiesce();
+  return has_begun_ ? quiesce() : ok_status();
 }
 
 // Everybody drops what is under way, each for itself and after its quantum: what is not done is handed out anew.

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 #include "core/atomic_file.h"
@@ -13,7 +14,21 @@ namespace jigsaw::cli {
 namespace {
 
 constexpr char kVariable[] = "JIGSAW_EXIT_FILE";
-constexpr std::size_t kBytesMax = 16;
+constexpr std::size_t kBytesMax = 64;
+constexpr std::string_view kProcess = "process ", kCode = "code ";
+
+std::optional<long> number_after(const std::filesystem::path& file, std::string_view word) {
+  if (file.empty()) return std::nullopt;
+  const auto text = read_text_file(file, kBytesMax);
+  if (!text.ok() || !text->starts_with(word)) return std::nullopt;
+  return std::strtol(text->c_str() + word.size(), nullptr, 10);
+}
+
+void write(std::string_view word, long number) {
+  if (const char* file = std::getenv(kVariable)) {
+    (void)write_file_atomically(file, std::string(word) + std::to_string(number));
+  }
+}
 
 }  // namespace
 
@@ -34,14 +49,23 @@ ExitFile::~ExitFile() {
 }
 
 std::optional<int> ExitFile::code() const {
-  if (path_.empty()) return std::nullopt;
-  const auto text = read_text_file(path_, kBytesMax);
-  if (!text.ok() || text->empty()) return std::nullopt;
-  return std::atoi(text->c_str());
+  const auto code = number_after(path_, kCode);
+  return code ? std::optional(static_cast<int>(*code)) : std::nullopt;
 }
 
-void leave_exit_code(int code) {
-  if (const char* file = std::getenv(kVariable)) (void)write_file_atomically(file, std::to_string(code));
+bool ExitFile::is_over() {
+  if (code()) return true;
+  if (!controller_.has_process()) {
+    if (const auto pid = number_after(path_, kProcess)) {
+      auto watch = ProcessWatch::open(static_cast<int>(*pid));
+      if (!watch.ok()) return watch.error().code() == ErrorCode::kNotFound;
+      controller_ = *std::move(watch);
+    }
+  }
+  return controller_.has_ended();
 }
+
+void announce_controller() { write(kProcess, ::getpid()); }
+void leave_exit_code(int code) { write(kCode, code); }
 
 }  // namespace jigsaw::cli

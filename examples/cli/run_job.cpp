@@ -141,13 +141,23 @@ Status run_worker(MpiSession& session, const RunRequest& request) {
   }
   JIGSAW_ASSIGN_OR_RETURN(const CurveKeys link_keys, make_curve_keys());
   JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<PeerLinks> links, open_peer_links(link_keys));
-  WorkerLoop loop(std::move(options), *transport, *links, [&session](int) { return session.make_exchange(); });
+  // All collective calls come before the first message: from then on a worker may be lost.
+  std::vector<std::unique_ptr<GradientExchange>> exchanges(job.config.pipelines.size());
+  for (auto& exchange : exchanges) {
+    JIGSAW_ASSIGN_OR_RETURN(exchange, session.make_exchange());
+  }
+  session.on_started();
+  WorkerLoop loop(std::move(options), *transport, *links,
+                  [&exchanges](int pipeline) -> Result<std::unique_ptr<GradientExchange>> {
+                    return std::move(exchanges[static_cast<std::size_t>(pipeline)]);
+                  });
   const Status status = loop.run();
   if (!status.ok() || loop.members_have_changed()) session.leave();
   return status;
 }
 
 int run_as_controller(MpiSession& session, const RunRequest& request) {
+  announce_controller();
   catch_signals();
   const int num_workers = session.num_workers();
   Result<Prepared> prepared = prepare(request);
@@ -160,6 +170,7 @@ int run_as_controller(MpiSession& session, const RunRequest& request) {
   if (!go.ok()) return report_error(go.error());
   auto transport = open_transport(session);
   if (!transport.ok()) return report_error(transport.error());
+  session.on_started();
   const Result<RunSummary> summary = control(request, *prepared, num_workers, **transport);
   if (!summary.ok() || summary->workers_lost > 0) session.leave();
   return summary.ok() ? kDone : report_error(summary.error());
@@ -257,8 +268,9 @@ int run_with_mpirun(const RunRequest& request, int workers) {
   if (const int columns = terminal_columns(); columns > 0)
     ::setenv(kColumnsVariable, std::to_string(columns).c_str(), 1);
   catch_signals();
-  const ExitFile exit_file;
-  const Result<int> code = run_under_mpirun(workers + 1, argv, stop_requested(), abort_requested());
+  ExitFile exit_file;
+  const Result<int> code =
+      run_under_mpirun(workers + 1, argv, stop_requested(), abort_requested(), [&] { return exit_file.is_over(); });
   if (!code.ok()) return report_error(code.error());
   if (const auto told = exit_file.code()) return *told;
   if (*code != kDone) return *code;

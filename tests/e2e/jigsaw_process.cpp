@@ -33,12 +33,18 @@ int session_of(const fs::path& proc) {
 }
 
 // mpirun gives its ranks process groups of their own, but they stay in the session.
-void kill_session(int session) {
+std::vector<int> processes_of(int session) {
+  std::vector<int> processes;
   for (const auto& entry : fs::directory_iterator("/proc")) {
     const std::string name = entry.path().filename();
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-    if (session_of(entry.path()) == session) ::kill(std::stoi(name), SIGKILL);
+    if (session_of(entry.path()) == session) processes.push_back(std::stoi(name));
   }
+  return processes;
+}
+
+void kill_session(int session) {
+  for (const int process : processes_of(session)) ::kill(process, SIGKILL);
 }
 
 void drain(int fd, std::string& text) {
@@ -114,6 +120,20 @@ ProcessOutcome run_jigsaw(std::vector<std::string> arguments, const Watch& watch
   return run_process(arguments, watch);
 }
 
+std::string read_whole(const fs::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+int process_of_rank(int session, int rank) {
+  const std::string wanted = '\0' + std::string("OMPI_COMM_WORLD_RANK=") + std::to_string(rank) + '\0';
+  for (const int process : processes_of(session)) {
+    const std::string environment = read_whole(fs::path("/proc") / std::to_string(process) / "environ");
+    if (environment.find(wanted) != std::string::npos) return process;
+  }
+  return -1;
+}
+
 nlohmann::json last_json_line(const std::string& out) {
   std::istringstream stream(out);
   nlohmann::json last;
@@ -131,10 +151,10 @@ std::map<std::string, std::string> weights_hashes(const nlohmann::json& summary)
   return hashes;
 }
 
-int count_lines(const fs::path& file) {
+int count_lines(const fs::path& file, const std::string& part) {
   std::ifstream stream(file);
   int lines = 0;
-  for (std::string line; std::getline(stream, line);) ++lines;
+  for (std::string line; std::getline(stream, line);) lines += line.find(part) != std::string::npos ? 1 : 0;
   return lines;
 }
 

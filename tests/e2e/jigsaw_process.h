@@ -35,12 +35,16 @@ ProcessOutcome run_process(const std::vector<std::string>& argv, const Watch& wa
 // `jigsaw ARGS..`
 ProcessOutcome run_jigsaw(std::vector<std::string> arguments, const Watch& watch = nullptr);
 
+// The process of a rank of mpirun's in this session; -1 when there is none (yet, or any more).
+int process_of_rank(int session, int rank);
+std::string read_whole(const std::filesystem::path& file);
+
 // The JSON line on stdout, or the last one.
 nlohmann::json last_json_line(const std::string& out);
 // weights_hash by pipeline, out of a summary.
 std::map<std::string, std::string> weights_hashes(const nlohmann::json& summary);
 
-// Lines of a file; 0 when it is not there.
-int count_lines(const std::filesystem::path& file);
+// Lines of a file that contain `part`; 0 when it is not there.
+int count_lines(const std::filesystem::path& file, const std::string& part = "");
 
 }  // namespace jigsaw

@@ -15,7 +15,7 @@
 namespace jigsaw {
 namespace {
 
-constexpr std::chrono::seconds kFinalizeMax{20};
+constexpr std::chrono::seconds kStartMax{60}, kFinalizeMax{20};
 constexpr std::size_t kKeySize = 40;
 constexpr std::size_t kCpusMax = 1024;  // of one machine: what a cpu_set_t holds
 
@@ -27,14 +27,16 @@ Status check_mpi(int code, const std::string& doing) {
   return Error(ErrorCode::kUnavailable, doing + ": " + std::string(text, static_cast<std::size_t>(length)));
 }
 
+}  // namespace
+
 // Ends the process when it is not disarmed in time.
-class ExitTimer {
+class MpiSession::ExitTimer {
  public:
-  explicit ExitTimer(std::chrono::seconds limit)
-      : thread_([this, limit](std::stop_token stop) {
+  ExitTimer(std::chrono::seconds limit, const char* problem)
+      : thread_([this, limit, problem](std::stop_token stop) {
           std::unique_lock lock(mutex_);
           if (!wake_.wait_for(lock, stop, limit, [] { return false; }) && !stop.stop_requested()) {
-            std::fprintf(stderr, "jigsaw: another rank does not end; leaving without it\n");
+            std::fprintf(stderr, "jigsaw: %s\n", problem);
             std::_Exit(1);
           }
         }) {}
@@ -44,8 +46,6 @@ class ExitTimer {
   std::condition_variable_any wake_;
   std::jthread thread_;
 };
-
-}  // namespace
 
 struct MpiSession::Communicators {
   MPI_Comm workers = MPI_COMM_NULL;
@@ -58,9 +58,11 @@ bool started_by_mpirun() {
 MpiSession::MpiSession() : communicators_(std::make_unique<Communicators>()) {}
 
 Result<std::unique_ptr<MpiSession>> MpiSession::init() {
+  auto timer = std::make_unique<ExitTimer>(kStartMax, "the ranks of mpirun do not come together");
   int provided = 0;
   JIGSAW_RETURN_IF_ERROR(check_mpi(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_MULTIPLE, &provided), "starting MPI"));
   std::unique_ptr<MpiSession> session(new MpiSession());
+  session->start_timer_ = std::move(timer);
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
   MPI_Comm_rank(MPI_COMM_WORLD, &session->rank_);
   MPI_Comm_size(MPI_COMM_WORLD, &session->num_ranks_);
@@ -71,11 +73,17 @@ Result<std::unique_ptr<MpiSession>> MpiSession::init() {
 }
 
 MpiSession::~MpiSession() {
-  if (has_left_) return;
-  const ExitTimer timer(kFinalizeMax);
+  if (has_left_) {
+    start_timer_.reset();
+    return;
+  }
+  start_timer_.reset();
+  const ExitTimer timer(kFinalizeMax, "another rank does not end; leaving without it");
   if (communicators_->workers != MPI_COMM_NULL) MPI_Comm_free(&communicators_->workers);
   MPI_Finalize();
 }
+
+void MpiSession::on_started() { start_timer_.reset(); }
 
 Result<std::string> MpiSession::broadcast(const std::string& text) {
   std::uint64_t size = text.size();

@@ -29,6 +29,9 @@ class MpiSession {
   int rank() const { return rank_; }
   int num_workers() const { return num_ranks_ - 1; }
 
+  // No more collective calls will follow: until then, ranks that do not come within a minute end this process.
+  void on_started();
+
   // All ranks call these together. What rank 0 gives, everyone gets.
   Result<std::string> broadcast(const std::string& text);
   // The public key of each worker, on rank 0; each worker gives its own.
@@ -41,9 +44,11 @@ class MpiSession {
 
  private:
   struct Communicators;
+  class ExitTimer;
   MpiSession();
   int rank_ = 0, num_ranks_ = 1;
   bool has_left_ = false;
+  std::unique_ptr<ExitTimer> start_timer_;
   std::unique_ptr<Communicators> communicators_;
 };
 

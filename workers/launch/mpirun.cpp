@@ -9,12 +9,14 @@
 #include <chrono>
 #include <climits>
 #include <cstring>
+#include <optional>
 #include <thread>
 
 namespace jigsaw {
 namespace {
 
 constexpr std::chrono::milliseconds kPoll{50};
+constexpr std::chrono::seconds kEndMax{10}, kTermMax{5};
 constexpr int kCannotStart = 127;
 
 // mpirun's process group is its own, so that a terminal's Ctrl-C reaches us alone and we can end the run in good order;
@@ -45,7 +47,7 @@ std::string own_executable() {
 }
 
 Result<int> run_under_mpirun(int num_ranks, const std::vector<std::string>& argv, const std::atomic<bool>& stop,
-                             const std::atomic<bool>& abort) {
+                             const std::atomic<bool>& abort, const std::function<bool()>& is_over) {
   // Ranks share the cores by themselves (threads_per_worker), so MPI neither binds nor counts them; on one machine they
   // talk through shared memory and the loopback only.
   std::vector<std::string> arguments = {"mpirun",
@@ -72,6 +74,7 @@ Result<int> run_under_mpirun(int num_ranks, const std::vector<std::string>& argv
   arguments.insert(arguments.end(), argv.begin(), argv.end());
   JIGSAW_ASSIGN_OR_RETURN(const pid_t pid, spawn(arguments));
   bool told_to_stop = false, told_to_abort = false;
+  std::optional<std::chrono::steady_clock::time_point> over_since;
   while (true) {
     int status = 0;
     const pid_t ended = ::waitpid(pid, &status, WNOHANG);
@@ -86,10 +89,14 @@ Result<int> run_under_mpirun(int num_ranks, const std::vector<std::string>& argv
       told_to_stop = true;
       ::kill(pid, SIGUSR1);
     }
-    if (abort.load() && !told_to_abort) {
+    const auto now = std::chrono::steady_clock::now();
+    if (!over_since && is_over()) over_since = now;
+    const bool hangs = over_since && now - *over_since > kEndMax;
+    if ((abort.load() || hangs) && !told_to_abort) {
       told_to_abort = true;
       ::kill(pid, SIGTERM);
     }
+    if (over_since && now - *over_since > kEndMax + kTermMax) ::kill(pid, SIGKILL);
     std::this_thread::sleep_for(kPoll);
   }
 }
