@@ -7,7 +7,8 @@
 namespace jigsaw {
 
 Decision SerialPolicy::choose(const Plan& plan, const Capacity& capacity, Clock::TimePoint) const {
-  // Whoever is furthest behind has the workers; of those, the one in the middle of its step.
+  // Whoever is in the middle of its updates has the workers, since others' updates may wait for them. Else who is
+  // furthest behind; of those, the one in the middle of its step.
   int chosen = -1;
   const auto before_chosen = [&](int pipeline) {
     if (chosen < 0 || plan.step(pipeline) != plan.step(chosen))
@@ -16,6 +17,9 @@ Decision SerialPolicy::choose(const Plan& plan, const Capacity& capacity, Clock:
   };
   for (int pipeline = 0; pipeline < plan.num_pipelines(); ++pipeline) {
     if (!plan.done(pipeline) && before_chosen(pipeline)) chosen = pipeline;
+  }
+  for (int pipeline = plan.num_pipelines() - 1; pipeline >= 0; --pipeline) {
+    if (update_under_way(plan, pipeline)) chosen = pipeline;
   }
   if (!plan.running().empty()) chosen = plan.running().begin()->pipeline;
   Decision decision;
