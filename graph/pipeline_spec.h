@@ -39,6 +39,7 @@ struct PipelineSpec {
   double latency_cap = 0;                 // most that a step may take, as a multiple of its time alone; 0 = none
   TokenBins bins;
   MemoryNeeds memory;
+  std::int64_t kv_tokens = 0;  // that a worker's KV cache of this pipeline holds; 0 = no bound
 
   int samples_per_step() const { return prompts_per_step * group_size; }
   bool has_sync() const { return needs_sync || staleness > 0; }

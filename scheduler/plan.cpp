@@ -144,6 +144,28 @@ void Plan::begin_running(NodeRef ref, double share, Clock::TimePoint now) {
   progress_on_[worker].push_back({.ref = ref, .started = now, .since = now, .share = share});
 }
 
+// What was under way to a tail that has ended is not counted.
+void Plan::end_merges(NodeRef ref, Clock::TimePoint now) {
+  const Progress ended = progress_of(ref);
+  if (ended.num_incoming > 0) {
+    for (const NodeRef other : running_) {
+      if (std::optional<NodeRef>& into = mutable_progress_of(other).merges_into; into == ref) into.reset();
+    }
+  }
+  if (!ended.merges_into) return;
+  Progress& target = mutable_progress_of(*ended.merges_into);
+  --target.num_incoming;
+  const auto moved = sequences(ref, now), there = sequences(*ended.merges_into, now);
+  if (!moved || !there || moved->running.count == 0) return;
+  const TailForecast& tail = forecast(ref.pipeline).tail;
+  const RunningSequences added = tail.after(moved->running, moved->work_since_s);
+  RunningSequences sum = tail.after(there->running, there->work_since_s);
+  sum.count += added.count;
+  sum.tokens += (added.tokens - sum.tokens) * added.count / sum.count;
+  target.news_count = 0;
+  set_sequences(*ended.merges_into, sum, now);
+}
+
 double Plan::end_running(NodeRef ref) {
   const auto worker = static_cast<std::size_t>(node(ref).worker);
   const double its_share = share(ref);
@@ -166,6 +188,7 @@ void Plan::finish(NodeRef ref, Clock::TimePoint now) {
   const Graph& graph = window(ref.pipeline).graph(ref.step);
   const Node& its_node = graph.node(ref.node);
   StepRun& step = step_run(ref);
+  end_merges(ref, now);
   const double its_share = end_running(ref);
   step.states[static_cast<std::size_t>(ref.node)] = NodeState::kDone;
   --step.num_open;
@@ -256,6 +279,43 @@ void Plan::set_rate(NodeRef ref, double rate, Clock::TimePoint now) {
   progress.work_s = work_done_s(ref, now);
   progress.since = now;
   progress.rate = rate;
+}
+
+bool Plan::set_sequences(NodeRef ref, RunningSequences sequences, Clock::TimePoint now) {
+  Progress& progress = mutable_progress_of(ref);
+  progress.sequences = sequences;
+  progress.sequences_work_s = work_done_s(ref, now);
+  const bool is_half = 2 * sequences.count <= progress.news_count;
+  if (progress.news_count == 0 || is_half) progress.news_count = sequences.count;
+  return is_half;
+}
+
+std::optional<Plan::Sequences> Plan::sequences(NodeRef ref, Clock::TimePoint now) const {
+  const Progress& progress = progress_of(ref);
+  if (!progress.sequences) return std::nullopt;
+  return Sequences{*progress.sequences, work_done_s(ref, now) - progress.sequences_work_s};
+}
+
+bool Plan::can_merge(NodeRef from, NodeRef to) const {
+  if (from.pipeline != to.pipeline || from.step != to.step || from.node == to.node) return false;
+  for (const NodeRef ref : {from, to}) {
+    if (!running_.contains(ref)) return false;
+    const Node& its_node = node(ref);
+    if (its_node.kind != SubStageKind::kDecodeTail || its_node.turn + 1 != spec(ref.pipeline).turns) return false;
+  }
+  return !is_merging(from) && !progress_of(to).merges_into;
+}
+
+void Plan::begin_merge(NodeRef from, NodeRef to) {
+  CHECK(can_merge(from, to));
+  ++revision_;
+  mutable_progress_of(from).merges_into = to;
+  ++mutable_progress_of(to).num_incoming;
+}
+
+bool Plan::is_merging(NodeRef ref) const {
+  const Progress& progress = progress_of(ref);
+  return progress.merges_into.has_value() || progress.num_incoming > 0;
 }
 
 }  // namespace jigsaw

@@ -3,6 +3,9 @@
 //
 // Of a node:  waiting --(all edges)--> ready --start()--> running --finish()--> done
 // The nodes of a rollout's chain go over into each other: finish() of one makes the next running.
+//
+// Tails can merge: begin_merge(from, to) says that the sequences of a running decode.tail are on their way to another
+// worker's. finish(from) then counts them among those of `to`, and from's chain goes on to its end without them.
 #pragma once
 
 #include <array>
@@ -10,6 +13,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <set>
 #include <span>
 #include <string>
@@ -87,6 +91,23 @@ class Plan {
   void set_share(NodeRef ref, double share) { mutable_progress_of(ref).share = share; }
   void set_rate(NodeRef ref, double rate, Clock::TimePoint now);
 
+  // Of a running decode.tail of the last turn: the sequences that have not ended, as last told, and how much work was
+  // done since. Empty when nobody told.
+  struct Sequences {
+    RunningSequences running;
+    double work_since_s = 0;
+  };
+  // True when half of them have ended since the beginning, or since it was true: where tails can merge, the moment to
+  // ask the policy again.
+  bool set_sequences(NodeRef ref, RunningSequences sequences, Clock::TimePoint now);
+  std::optional<Sequences> sequences(NodeRef ref, Clock::TimePoint now) const;
+  // Whether both are running tails of the last turn, of one pipeline and step on two workers, `from` takes part in no
+  // merge and `to` is not on its way elsewhere. Several can merge into one.
+  bool can_merge(NodeRef from, NodeRef to) const;
+  void begin_merge(NodeRef from, NodeRef to);
+  // Whether sequences of this running node are on their way elsewhere, or others on their way to it.
+  bool is_merging(NodeRef ref) const;
+
  private:
   struct Progress {
     NodeRef ref;
@@ -94,6 +115,11 @@ class Plan {
     double work_s = 0;  // until `since`
     double rate = 1;    // from then on
     double share = 1;
+    std::optional<RunningSequences> sequences{};
+    double sequences_work_s = 0;  // as of this much work
+    int news_count = 0;           // of sequences, when they were half as many the last time
+    std::optional<NodeRef> merges_into{};
+    int num_incoming = 0;  // merges into this one
   };
   struct StepRun {
     std::vector<NodeState> states;
@@ -124,6 +150,7 @@ class Plan {
   void try_gated(int pipeline, Clock::TimePoint now);
   void open_barriers_after(NodeRef ref, Clock::TimePoint now);
   void begin_running(NodeRef ref, double share, Clock::TimePoint now);
+  void end_merges(NodeRef ref, Clock::TimePoint now);
   double end_running(NodeRef ref);  // returns its share
 
   std::vector<PipelineSpec> specs_;

@@ -23,6 +23,12 @@ struct Capacity {
   // Time slices: who waits leaves its share to the others at once. Then holding a sub-stage back gains nothing that a
   // small share would not.
   bool is_work_conserving = false;
+  // Whether sequences of running rollouts can move to another worker. Then a merge costs the worker that takes them in
+  // merge_s of its time, and for each token of their contexts move_token_s, or where that is 0 a prefill of the
+  // context.
+  bool can_merge = false;
+  double merge_s = 0.05;
+  double move_token_s = 0;
   SlowdownTable slowdown{};
   MemoryLedger memory{};
 };
@@ -51,10 +57,18 @@ struct WaitChoice {
   std::string reason;
   std::vector<Option> options{};
 };
+// All sequences of the running tail `from` move to the running tail `to` (Plan::can_merge), which frees from's worker.
+// Merges of one decision may share their `to`.
+struct MergeChoice {
+  NodeRef from, to;
+  std::string reason;
+  std::vector<Option> options{};
+};
 struct Decision {
   std::vector<DispatchChoice> start;  // ready nodes to start now; the rest waits for the next event
   std::vector<ShareChange> reshare{};
   std::vector<WaitChoice> wait{};
+  std::vector<MergeChoice> merge{};  // empty unless capacity.can_merge
 };
 
 class Policy {

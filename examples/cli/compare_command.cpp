@@ -144,9 +144,10 @@ Result<std::vector<Json>> compare_real(const CompareRequest& request, const std:
 Result<std::vector<Json>> simulate_under(const SimulatedJob& job, const std::vector<SimulatedPipeline>& pipelines,
                                          const std::vector<std::string>& policies) {
   std::vector<Json> results;
+  JIGSAW_ASSIGN_OR_RETURN(const std::vector<double> alone_s, alone_step_s(pipelines, job.capacity()));
   for (const std::string& name : policies) {
     JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<Policy> policy, make_policy(name));
-    JIGSAW_ASSIGN_OR_RETURN(const RunSummary summary, simulate(pipelines, *policy, job.capacity()));
+    JIGSAW_ASSIGN_OR_RETURN(const RunSummary summary, simulate(pipelines, *policy, job.capacity(), {}, alone_s));
     results.push_back(Json::parse(to_json(summary)));
   }
   add_speedups(results);
@@ -157,14 +158,9 @@ Result<std::vector<Json>> simulate_under(const SimulatedJob& job, const std::vec
 // a pair and what comes of all.
 Status compare_pairs(const CompareRequest& request, const SimulatedJob& job, const std::vector<std::string>& policies) {
   const std::size_t count = job.pipelines.size();
-  std::vector<double> alone_s;
-  for (const SimulatedPipeline& pipeline : job.pipelines) {
-    JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<Policy> serial, make_policy("serial"));
-    SimulatedPipeline short_one = pipeline;
-    short_one.spec.steps = std::min<std::int64_t>(short_one.spec.steps, 3);
-    JIGSAW_ASSIGN_OR_RETURN(const RunSummary summary, simulate({short_one}, *serial, job.capacity()));
-    alone_s.push_back(summary.pipelines[0].step_s_mean);
-  }
+  std::vector<SimulatedPipeline> short_ones = job.pipelines;
+  for (SimulatedPipeline& pipeline : short_ones) pipeline.spec.steps = std::min<std::int64_t>(pipeline.spec.steps, 3);
+  JIGSAW_ASSIGN_OR_RETURN(const std::vector<double> alone_s, alone_step_s(short_ones, job.capacity()));
   std::map<std::string, std::vector<double>> gains, latencies;
   int behind_greedy = 0, pairs = 0;
   for (std::size_t i = 0; i < count; ++i) {

@@ -28,6 +28,10 @@ std::string explain(double now_s, const Plan& plan, const Decision& decision) {
   for (const WaitChoice& wait : decision.wait) {
     text += fmt::format("    hold    {}: {}\n{}", name_of(wait.node), wait.reason, options_text(wait.options));
   }
+  for (const MergeChoice& merge : decision.merge) {
+    text += fmt::format("    merge   {} into {}: {}\n{}", name_of(merge.from), to_string(plan.node(merge.to)),
+                        merge.reason, options_text(merge.options));
+  }
   for (const ShareChange& change : decision.reshare) {
     text += fmt::format("    reshare {} to {:.2f}: {}\n", name_of(change.node), change.share, change.reason);
   }

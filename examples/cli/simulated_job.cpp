@@ -67,6 +67,7 @@ Result<SimulatedPipeline> make_pipeline(const Draft& draft, const Profile& profi
   pipeline.spec.weight = draft.spec.weight;
   pipeline.spec.deadline = draft.spec.deadline;
   pipeline.spec.latency_cap = draft.spec.latency_cap;
+  pipeline.cost = *model;
   // By name, as real pipelines' seeds are.
   const std::uint64_t own_seed = philox_key(seed, XXH3_64bits(draft.spec.name.data(), draft.spec.name.size()), 0);
   pipeline.durations = std::make_shared<WorkloadDurations>(workload, *model, pipeline.spec, own_seed, num_workers);
@@ -92,6 +93,7 @@ Capacity SimulatedJob::capacity() const {
   Capacity capacity;
   capacity.num_workers = num_workers;
   capacity.splits = {0.2, 0.35, 0.5, 0.65, 0.8};  // as SM partitions come
+  capacity.can_merge = can_merge;
   capacity.slowdown = profile.slowdown_table();
   return capacity;
 }
@@ -109,6 +111,7 @@ Result<SimulatedJob> read_simulated_job(const SimulationRequest& request) {
     yaml.read("seed", seed);
     yaml.read("workers", job.num_workers, 1, 4096);
     yaml.read("policy", job.policy);
+    yaml.read("merge", job.can_merge);
     yaml.read("profile", profile_file);
     if (!profile_file.empty()) profile_file = (fs::path(request.job_file).parent_path() / profile_file).string();
     yaml.require("pipelines");

@@ -27,6 +27,7 @@ SimulationRequest simulation_of(const RunRequest& run, const std::string& profil
 struct SimulatedJob {
   int num_workers = 1;
   std::string policy;
+  bool can_merge = true;  // job key `merge`
   Profile profile;
   std::vector<SimulatedPipeline> pipelines;
 

@@ -3,9 +3,7 @@
 #include <algorithm>
 
 namespace jigsaw {
-namespace {
 
-// Between the first start and the last end of one of its updates; a layer of updates is waited for as a whole.
 bool update_under_way(const Plan& plan, int pipeline) {
   if (plan.done(pipeline)) return false;
   const Window& window = plan.window(pipeline);
@@ -16,8 +14,6 @@ bool update_under_way(const Plan& plan, int pipeline) {
   }
   return false;
 }
-
-}  // namespace
 
 Admission::Admission(const Plan& plan, const Capacity& capacity, int corun_max)
     : plan_(&plan),

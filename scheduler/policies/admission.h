@@ -36,6 +36,9 @@ class Admission {
   std::vector<int> gangs_;                   // pipelines with updates that have begun and not ended, ascending
 };
 
+// Between the first start and the last end of a step's updates of this pipeline: others' updates may have to wait for it.
+bool update_under_way(const Plan& plan, int pipeline);
+
 // Whether a ready node is an update of a layer that has begun on another worker.
 bool is_of_open_gang(const Plan& plan, NodeRef ref);
 

@@ -7,6 +7,7 @@
 
 #include "scheduler/policies/admission.h"
 #include "scheduler/policies/greedy.h"
+#include "scheduler/policies/merge_candidates.h"
 #include "scheduler/policies/outlook.h"
 
 namespace jigsaw {
@@ -20,6 +21,9 @@ constexpr double kHoldCost = 0.06;
 // So does an uneven split, by its distance from equal shares: stragglers are predicted badly, and equal shares are
 // wrong by the least.
 constexpr double kUnevenCost = 0.05;
+// Tails merge for a gain that rests on how long stragglers will be, and cannot be undone; it has to promise so much
+// more.
+constexpr double kMergeCost = 0.01;
 // A change of shares has to promise so much more.
 constexpr double kReshareGain = 1.005;
 constexpr double kPenalty = 2.0;
@@ -101,6 +105,7 @@ class Search {
   Decision decide() {
     Decision decision;
     const std::vector<Move> moves = place_ready_nodes(decision);
+    if (capacity_.can_merge) merge_tails(moves, decision);
     change_shares(moves, decision);
     return decision;
   }
@@ -150,16 +155,19 @@ class Search {
     return throughput_of_job(std::move(rests)) + kSpeedsWeight * speeds / weights - kPenalty * penalties;
   }
 
+  struct Rating {
+    double score = -1e9, end_s = 0;
+  };
+
   // The better of both ways to go on after the first moves.
-  void rate(Partial& partial) const {
-    partial.score = -1e9;
+  Rating rate(const std::vector<Move>& moves, const Changes& changes = {}) const {
+    Rating best;
     for (const BasePolicy base : {BasePolicy::kGreedy, BasePolicy::kExclusive}) {
-      const Prospect prospect = outlook_.after(partial.moves, base);
-      if (const double its_score = score(prospect); its_score > partial.score + 1e-12) {
-        partial.score = its_score;
-        partial.end_s = prospect.end_s;
-      }
+      const Prospect prospect = outlook_.after(moves, base, changes);
+      if (const double its_score = score(prospect); its_score > best.score + 1e-12)
+        best = {.score = its_score, .end_s = prospect.end_s};
     }
+    return best;
   }
 
   // Nodes that are alike on several workers go together: a barrier ties them, so that it takes one order on all workers
@@ -254,7 +262,9 @@ class Search {
         next.moves.push_back({ref, std::nullopt});
       }
     }
-    rate(next);
+    const Rating rating = rate(next.moves);
+    next.score = rating.score;
+    next.end_s = rating.end_s;
     if (!choice.split) next.costs += kHoldCost;
     if (choice.split && *choice.split < 1)
       next.costs += kUnevenCost * std::abs(*choice.split - fair_split(partial, group.front()));
@@ -318,8 +328,36 @@ class Search {
     }
   }
 
-  // Splits of pairs that run already, where nothing joins them; alike pairs on several workers change together.
+  void merge_tails(const std::vector<Move>& moves, Decision& decision) const {
+    const std::vector<MergeCandidate> candidates =
+        merge_candidates(plan_, now_, [&](int worker) { return outlook_.is_simulated(worker); });
+    if (candidates.empty()) return;
+    const Rating apart = rate(moves);
+    std::vector<Option> options = {{"leave the tails where they are", apart.end_s, apart.score}};
+    const MergeCandidate* best = nullptr;
+    double best_score = apart.score;
+    for (const MergeCandidate& candidate : candidates) {
+      const Rating rating = rate(moves, {.merges = candidate.merges});
+      const double its_score = rating.score - kMergeCost;
+      options.push_back({candidate.action, rating.end_s, its_score});
+      if (its_score <= best_score) continue;
+      best_score = its_score;
+      best = &candidate;
+    }
+    if (best == nullptr) return;
+    for (const auto& [from, to] : best->merges) {
+      decision.merge.push_back(
+          {.from = from,
+           .to = to,
+           .reason = best->action + fmt::format(": best of {} by the look-ahead", options.size())});
+    }
+    decision.merge.front().options = std::move(options);
+  }
+
+  // Splits of pairs that run already, where nothing joins or leaves them; alike pairs on several workers change
+  // together.
   void change_shares(const std::vector<Move>& moves, Decision& decision) const {
+    if (!decision.merge.empty()) return;  // they will be looked at when the workers are free
     std::map<std::string, std::vector<int>> workers_of;
     for (int worker = 1; worker <= plan_.num_workers(); ++worker) {
       const bool is_joined = std::any_of(moves.begin(), moves.end(), [&](const Move& move) {
@@ -352,7 +390,7 @@ class Search {
                                .reason = fmt::format("{:.2f} to {:.2f} ends the window sooner", split, 1 - split)});
           }
         }
-        const double its_score = score(outlook_.after(moves, BasePolicy::kGreedy, weights));
+        const double its_score = score(outlook_.after(moves, BasePolicy::kGreedy, {.weights = weights}));
         if (its_score > std::max(score_before * kReshareGain, best_score)) {
           best_score = its_score;
           best = std::move(changes);

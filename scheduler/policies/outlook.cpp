@@ -1,6 +1,7 @@
 #include "scheduler/policies/outlook.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 
 #include "core/check.h"
@@ -212,7 +213,8 @@ class Outlook::Sim {
   bool a_window_has_ended_ = false;
 };
 
-Outlook::Outlook(const Plan& plan, const Capacity& capacity, Clock::TimePoint now) : plan_(plan), capacity_(capacity) {
+Outlook::Outlook(const Plan& plan, const Capacity& capacity, Clock::TimePoint now)
+    : plan_(plan), capacity_(capacity), now_(now) {
   const int num_workers = plan.num_workers();
   num_places_ = std::min(num_workers, kWorkersMax);
   place_of_worker_.assign(static_cast<std::size_t>(num_workers) + 1, -1);
@@ -221,7 +223,7 @@ Outlook::Outlook(const Plan& plan, const Capacity& capacity, Clock::TimePoint no
   }
   ids_.resize(static_cast<std::size_t>(plan.num_pipelines()));
   for (int pipeline = 0; pipeline < plan.num_pipelines(); ++pipeline) {
-    if (!plan.done(pipeline)) add_pipeline(pipeline, now);
+    if (!plan.done(pipeline)) add_pipeline(pipeline);
   }
   // What waits for workers that are not simulated only.
   for (std::size_t id = 0; id < nodes_.size(); ++id) {
@@ -240,7 +242,17 @@ void Outlook::add_joint(const std::vector<int>& waits_for, const std::vector<int
   joints_.push_back(std::move(joint));
 }
 
-void Outlook::add_pipeline(int pipeline, Clock::TimePoint now) {
+// Of a running tail the sequences that still run tell more than how long it has been running.
+double Outlook::remaining_s(NodeRef ref) const {
+  const Forecast& forecast = plan_.forecast(ref.pipeline);
+  if (const auto sequences = plan_.sequences(ref, now_); sequences && !forecast.tail.empty()) {
+    const RunningSequences running = forecast.tail.after(sequences->running, sequences->work_since_s);
+    return forecast.tail.remaining({&running, 1}).mean_s();
+  }
+  return forecast.remaining_s(ref.node, plan_.work_done_s(ref, now_));
+}
+
+void Outlook::add_pipeline(int pipeline) {
   const Window& window = plan_.window(pipeline);
   const Forecast& forecast = plan_.forecast(pipeline);
   auto& ids = ids_[static_cast<std::size_t>(pipeline)];
@@ -261,9 +273,7 @@ void Outlook::add_pipeline(int pipeline, Clock::TimePoint now) {
                         : state == NodeState::kReady   ? State::kReady
                                                        : State::kWaiting);
       const bool runs = state == NodeState::kRunning;
-      left_s_.push_back(state == NodeState::kDone ? 0
-                        : runs                    ? forecast.remaining_s(index, plan_.work_done_s(ref, now))
-                                                  : forecast.seconds_of(index));
+      left_s_.push_back(state == NodeState::kDone ? 0 : runs ? remaining_s(ref) : forecast.seconds_of(index));
       weights_.push_back(runs ? plan_.share(ref) : 1);
       waits_.push_back(0);
     }
@@ -322,12 +332,40 @@ double Outlook::alone_s(int pipeline) const {
   return sim.run().end_s;
 }
 
-Prospect Outlook::after(const std::vector<Move>& moves, BasePolicy base,
-                        const std::vector<std::pair<NodeRef, double>>& weights) const {
+// Chains that sequences leave end at once; the tails that they come to take as long as all of them together.
+void Outlook::merge(Sim& sim, const std::vector<std::pair<NodeRef, NodeRef>>& merges) const {
+  std::map<NodeRef, std::vector<RunningSequences>> groups_of;
+  std::map<NodeRef, double> cost_s;
+  for (const auto& [from, to] : merges) {
+    const int from_id = id_of(from);
+    if (from_id < 0 || id_of(to) < 0) continue;
+    const TailForecast& tail = plan_.forecast(from.pipeline).tail;
+    const auto running = [&](NodeRef ref) {
+      const auto sequences = plan_.sequences(ref, now_);
+      return sequences ? tail.after(sequences->running, sequences->work_since_s) : RunningSequences();
+    };
+    std::vector<RunningSequences>& groups = groups_of[to];
+    if (groups.empty()) groups.push_back(running(to));
+    groups.push_back(running(from));
+    const double tokens = groups.back().count * (tail.prompt_tokens + groups.back().tokens);
+    cost_s[to] += capacity_.merge_s +
+                  (capacity_.move_token_s > 0 ? capacity_.move_token_s * tokens : tail.prefill_s(groups.back()));
+    for (int id = from_id; id >= 0; id = nodes_[static_cast<std::size_t>(id)].next) {
+      sim.left_s[static_cast<std::size_t>(id)] = 0;
+    }
+  }
+  for (const auto& [to, groups] : groups_of) {
+    sim.left_s[static_cast<std::size_t>(id_of(to))] =
+        cost_s[to] + plan_.forecast(to.pipeline).tail.remaining(groups).mean_s();
+  }
+}
+
+Prospect Outlook::after(const std::vector<Move>& moves, BasePolicy base, const Changes& changes) const {
   Sim sim(*this, base);
-  for (const auto& [ref, weight] : weights) {
+  for (const auto& [ref, weight] : changes.weights) {
     if (const int id = id_of(ref); id >= 0) sim.weights[static_cast<std::size_t>(id)] = weight;
   }
+  if (!changes.merges.empty()) merge(sim, changes.merges);
   for (const Move& move : moves) {
     const int id = id_of(move.node);
     if (id < 0) continue;

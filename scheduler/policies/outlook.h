@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "scheduler/policy.h"
@@ -14,6 +15,12 @@ struct Move {
   NodeRef node;
   // Weight against what runs on the worker, or empty: held until something ends there.
   std::optional<double> weight;
+};
+
+// What else is done at once.
+struct Changes {
+  std::vector<std::pair<NodeRef, double>> weights{};  // of running nodes
+  std::vector<std::pair<NodeRef, NodeRef>> merges{};  // from, to; all of them simulated or none
 };
 
 // How nodes start after the first moves.
@@ -37,9 +44,10 @@ class Outlook {
   static constexpr int kWorkersMax = 8;
   Outlook(const Plan& plan, const Capacity& capacity, Clock::TimePoint now);
 
-  // Ready nodes without a move start by the base policy. `weights` changes those of running nodes.
-  Prospect after(const std::vector<Move>& moves, BasePolicy base,
-                 const std::vector<std::pair<NodeRef, double>>& weights = {}) const;
+  // Ready nodes without a move start by the base policy.
+  Prospect after(const std::vector<Move>& moves, BasePolicy base, const Changes& changes = {}) const;
+  // The worker is one of those that are simulated.
+  bool is_simulated(int worker) const { return place_of_worker_[static_cast<std::size_t>(worker)] >= 0; }
   // Seconds until the end of this pipeline's window if all others stood still.
   double alone_s(int pipeline) const;
 
@@ -60,12 +68,15 @@ class Outlook {
   };
   class Sim;
 
-  void add_pipeline(int pipeline, Clock::TimePoint now);
+  void add_pipeline(int pipeline);
+  double remaining_s(NodeRef ref) const;
+  void merge(Sim& sim, const std::vector<std::pair<NodeRef, NodeRef>>& merges) const;
   void add_joint(const std::vector<int>& waits_for, const std::vector<int>& releases);
   int id_of(NodeRef ref) const;
 
   const Plan& plan_;
   const Capacity& capacity_;
+  const Clock::TimePoint now_;
   std::vector<int> place_of_worker_;  // -1: not simulated
   int num_places_ = 0;
   std::vector<SimNode> nodes_;

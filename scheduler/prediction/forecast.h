@@ -3,6 +3,8 @@
 
 #include <vector>
 
+#include "scheduler/prediction/tail_forecast.h"
+
 namespace jigsaw {
 
 // Seconds are of work: alone, on the whole worker; of waits: wall time. One forecast holds for all steps of a window,
@@ -10,7 +12,9 @@ namespace jigsaw {
 struct Forecast {
   std::vector<double> seconds;               // mean by node index; empty = nothing known yet
   std::vector<std::vector<double>> samples;  // by node index: of the last steps, ascending
-  bool drifted = false;                      // the last steps did not go as predicted
+  // Of a running decode.tail: better than `samples`, where it is known how many sequences still run.
+  TailForecast tail{};
+  bool drifted = false;  // the last steps did not go as predicted
 
   bool empty() const { return seconds.empty(); }
   double seconds_of(int node) const;

@@ -13,6 +13,19 @@ void History::observe(std::int64_t step, int node, double work_s) {
   seconds[place] = work_s;
 }
 
+void History::observe_completions(std::int64_t step, int tail, const std::vector<Completion>& completions,
+                                  bool has_moved) {
+  tails_.observe(step, completions);
+  Seconds& seconds = open_[step];
+  const auto place = static_cast<std::size_t>(tail);
+  if (seconds.size() <= place) return;
+  if (!has_moved) {
+    tails_.observe_tail(completions, seconds[place]);
+  } else if (tails_.knows_cost()) {
+    seconds[place] = tails_.tail_s(completions);
+  }
+}
+
 void History::finish_step(std::int64_t step) {
   const auto found = open_.find(step);
   if (found == open_.end()) return;
@@ -21,6 +34,7 @@ void History::finish_step(std::int64_t step) {
   last_.push_back(std::move(found->second));
   if (last_.size() > kStepsKept) last_.pop_front();
   open_.erase(found);
+  tails_.finish_step();
   ++steps_finished_;
 }
 
@@ -65,6 +79,7 @@ Forecast History::forecast() const {
     const auto count = static_cast<double>(samples.size());
     forecast.seconds.push_back(std::accumulate(samples.begin(), samples.end(), 0.0) / count);
   }
+  forecast.tail = tails_.forecast();
   forecast.drifted = drifted_;
   return forecast;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "scheduler/prediction/forecast.h"
+#include "scheduler/prediction/tail_history.h"
 
 namespace jigsaw {
 
@@ -21,9 +22,17 @@ class History {
   // ... in so many steps in a row: drift. It is over when as many have gone as predicted.
   static constexpr int kDriftSteps = 2;
 
+  History() = default;
+  // bins are the pipeline's; the cost of its model's passes, where it was measured, starts the prediction of tails.
+  explicit History(TokenBins bins, ModelCost cost = {}) : tails_(bins, std::move(cost)) {}
+
   // Seconds of work of a node (alone, on the whole worker; waits: wall time). Nodes of neighbouring steps may come
   // interleaved.
   void observe(std::int64_t step, int node, double work_s);
+  // The completions of the worker whose rollout ends with decode.tail `tail` (its last turn), once all have ended, and
+  // before finish_step(). Where sequences came or went on the way, what the node took says nothing of the next step's:
+  // then the work that it would have been stands for it.
+  void observe_completions(std::int64_t step, int tail, const std::vector<Completion>& completions, bool has_moved);
   // All nodes of the step have been observed. The first step seen is forgotten as soon as there is a second: it
   // includes warm-up.
   void finish_step(std::int64_t step);
@@ -37,6 +46,7 @@ class History {
   using Seconds = std::vector<double>;  // by node
   void judge(const Seconds& observed);
 
+  TailHistory tails_;
   std::map<std::int64_t, Seconds> open_;  // by step
   std::deque<Seconds> last_;
   std::int64_t steps_finished_ = 0;

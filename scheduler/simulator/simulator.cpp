@@ -26,7 +26,7 @@ class Simulation {
         capacity_(capacity),
         observer_(observer),
         plan_(specs_of(pipelines), std::vector<std::int64_t>(pipelines.size(), 1), capacity.num_workers),
-        history_(pipelines.size()),
+        history_(histories_of(pipelines)),
         totals_(pipelines.size()),
         workers_(static_cast<std::size_t>(capacity.num_workers) + 1) {}
 
@@ -44,6 +44,16 @@ class Simulation {
     NodeRef ref;
     double left_s = 0, rate = 1, begin_s = 0;
     bool waits_for_layer = false;  // an update that has done its part
+    // Of a last decode.tail; sequences up to tail->ends()[num_ends - 1] have ended.
+    std::optional<SimulatedTail> tail{};
+    std::size_t num_ends = 0;
+
+    // Work until something changes: until the next of its sequences ends.
+    double next_s() const {
+      if (!tail || num_ends >= tail->ends().size()) return left_s;
+      return std::min(left_s, tail->ends()[num_ends].work_s - done_s());
+    }
+    double done_s() const { return tail->total_s() - left_s; }
   };
   struct Worker {
     std::vector<Active> active;
@@ -55,7 +65,8 @@ class Simulation {
     std::int64_t steps = 0;
     double tokens = 0, last_end_s = 0;
   };
-  // The earliest end on a worker; stale when the worker's next_end_s is another by now.
+  // The earliest end on a worker, of a sub-stage or of a tail's sequence; stale when the worker's next_end_s is another
+  // by now.
   struct Event {
     double at_s;
     int worker;
@@ -66,6 +77,12 @@ class Simulation {
     std::vector<PipelineSpec> specs;
     for (const SimulatedPipeline& pipeline : pipelines) specs.push_back(pipeline.spec);
     return specs;
+  }
+
+  static std::vector<History> histories_of(const std::vector<SimulatedPipeline>& pipelines) {
+    std::vector<History> histories;
+    for (const SimulatedPipeline& pipeline : pipelines) histories.emplace_back(pipeline.spec.bins, pipeline.cost);
+    return histories;
   }
 
   Clock::TimePoint now() const {
@@ -106,7 +123,7 @@ class Simulation {
       active.rate = active.waits_for_layer ? 0 : rates[i];
       plan_.set_rate(active.ref, active.rate, now());
       if (active.waits_for_layer) continue;
-      const double end_s = now_s_ + std::max(0.0, active.left_s) / active.rate;
+      const double end_s = now_s_ + std::max(0.0, active.next_s()) / active.rate;
       if (of.next_end_s < 0 || end_s < of.next_end_s) of.next_end_s = end_s;
     }
     if (of.next_end_s >= 0) events_.push({of.next_end_s, worker});
@@ -123,18 +140,36 @@ class Simulation {
   void activate(NodeRef ref) {
     const Node& node = plan_.node(ref);
     const double seconds = pipelines_[static_cast<std::size_t>(ref.pipeline)].durations->seconds(ref.step, node);
-    workers_[static_cast<std::size_t>(node.worker)].active.push_back(
-        {.ref = ref, .left_s = seconds, .begin_s = now_s_});
+    Active active{.ref = ref, .left_s = seconds, .begin_s = now_s_};
+    if (node.kind == SubStageKind::kDecodeTail && node.turn + 1 == plan_.spec(ref.pipeline).turns) {
+      active.tail = pipelines_[static_cast<std::size_t>(ref.pipeline)].durations->tail(ref.step, node);
+      if (active.tail) tell_sequences(ref, active.tail->num_sequences(), active.tail->decoded());
+    }
+    workers_[static_cast<std::size_t>(node.worker)].active.push_back(std::move(active));
     true_s_[ref] = seconds;
   }
 
+  void tell_sequences(NodeRef ref, int running, double decoded) {
+    const bool are_half = plan_.set_sequences(ref, {.count = running, .tokens = decoded}, now());
+    if (are_half && capacity_.can_merge) has_news_ = true;
+  }
+
+  // Again after a merge: workers have become free.
   void schedule() {
-    if (plan_.ready().empty() && !may_reshare_) return;
-    may_reshare_ = false;
+    while (schedule_once()) {
+    }
+  }
+
+  bool schedule_once() {
+    const bool may_start = !plan_.ready().empty() && has_ended_;
+    if (!may_start && !has_news_ && plan_.revision() == decided_revision_) return false;
+    has_ended_ = has_news_ = false;
     const auto begin = std::chrono::steady_clock::now();
     const Decision decision = policy_.choose(plan_, capacity_, now());
     const auto took = std::chrono::steady_clock::now() - begin;
-    if (decision.start.empty() && decision.wait.empty() && decision.reshare.empty()) return;
+    decided_revision_ = plan_.revision();
+    if (decision.start.empty() && decision.wait.empty() && decision.reshare.empty() && decision.merge.empty())
+      return false;
     decision_us_.push_back(std::chrono::duration<double, std::micro>(took).count());
     if (observer_.on_decision) observer_.on_decision(now_s_, plan_, decision);
     for (const ShareChange& change : decision.reshare) {
@@ -144,6 +179,46 @@ class Simulation {
       replan(worker);
     }
     for (const DispatchChoice& choice : decision.start) start(choice.node, choice.share);
+    for (const MergeChoice& choice : decision.merge) merge(choice);
+    decided_revision_ = plan_.revision();
+    return !decision.merge.empty();
+  }
+
+  Active& active_of(NodeRef ref) {
+    std::vector<Active>& active = workers_[static_cast<std::size_t>(plan_.node(ref).worker)].active;
+    const auto found =
+        std::find_if(active.begin(), active.end(), [&](const Active& entry) { return entry.ref == ref; });
+    CHECK(found != active.end());
+    return *found;
+  }
+
+  // The sequences are on the other worker at once, which then pays for them.
+  void merge(const MergeChoice& choice) {
+    CHECK(capacity_.can_merge);
+    plan_.begin_merge(choice.from, choice.to);
+    const int workers[] = {plan_.node(choice.from).worker, plan_.node(choice.to).worker};
+    for (const int worker : workers) {
+      settle(worker);
+      moved_.insert({choice.from.pipeline, choice.from.step, worker});
+    }
+    const Active &from = active_of(choice.from), &before = active_of(choice.to);
+    CHECK(from.tail && before.tail);
+    const std::vector<TailSequence> moving = from.tail->after(from.done_s());
+    double context = 0;
+    for (const TailSequence& sequence : moving) context += sequence.context;
+    const bool is_copied = capacity_.move_token_s > 0;
+    const double move_s =
+        capacity_.merge_s + (is_copied ? capacity_.move_token_s * context : from.tail->prefill_s(moving));
+    Active& to = active_of(choice.to);
+    to.tail = to.tail->joined(to.done_s(), moving, move_s);
+    to.num_ends = 0;
+    to.left_s = to.tail->total_s();
+    ++num_merges_;
+    if (!is_copied) recomputed_tokens_ += context;
+    NodeRef ref = choice.from;
+    while (end(ref)) ++ref.node;
+    tell_sequences(choice.to, to.tail->num_sequences(), to.tail->decoded());
+    for (const int worker : workers) replan(worker);
   }
 
   // False when nothing runs that could end.
@@ -162,11 +237,22 @@ class Simulation {
   void end_on(int worker) {
     settle(worker);
     Worker& of = workers_[static_cast<std::size_t>(worker)];
+    const double nothing_s = 1e-9 * (1 + now_s_);
     std::vector<NodeRef> ended;
+    bool has_told = false;
     for (Active& active : of.active) {
-      if (!active.waits_for_layer && active.left_s <= 1e-9 * (1 + now_s_)) ended.push_back(active.ref);
+      if (active.waits_for_layer) continue;
+      if (active.left_s <= nothing_s) {
+        ended.push_back(active.ref);
+      } else if (active.next_s() <= nothing_s) {
+        while (active.next_s() <= nothing_s) ++active.num_ends;
+        const SimulatedTail::End& last = active.tail->ends()[active.num_ends - 1];
+        tell_sequences(active.ref, last.running, last.decoded);
+        has_told = true;
+      }
     }
-    CHECK(!ended.empty());
+    CHECK(!ended.empty() || has_told);
+    has_ended_ = has_ended_ || !ended.empty();
     for (const NodeRef ref : ended) {
       if (plan_.node(ref).kind == SubStageKind::kUpdate) {
         end_update(ref);
@@ -200,32 +286,44 @@ class Simulation {
     }
   }
 
-  void end(NodeRef ref) {
-    const Node& node = plan_.node(ref);
-    Worker& of = workers_[static_cast<std::size_t>(node.worker)];
-    const auto active =
-        std::find_if(of.active.begin(), of.active.end(), [&](const Active& entry) { return entry.ref == ref; });
-    CHECK(active != of.active.end());
-    if (observer_.on_node_end) observer_.on_node_end({.node = ref, .begin_s = active->begin_s, .end_s = now_s_}, plan_);
-    of.active.erase(active);
+  // Whether the next node goes on.
+  bool end(NodeRef ref) {
+    const double begin_s = active_of(ref).begin_s;
+    if (observer_.on_node_end) observer_.on_node_end({.node = ref, .begin_s = begin_s, .end_s = now_s_}, plan_);
+    std::erase_if(workers_[static_cast<std::size_t>(plan_.node(ref).worker)].active,
+                  [&](const Active& entry) { return entry.ref == ref; });
     history_[static_cast<std::size_t>(ref.pipeline)].observe(ref.step, ref.node, true_s_[ref]);
     true_s_.erase(ref);
     const bool continues = plan_.window(ref.pipeline).graph(ref.step).continues_after(ref.node);
     plan_.finish(ref, now());
-    may_reshare_ = true;
     if (continues) activate({ref.pipeline, ref.step, ref.node + 1});
     touched_.insert(ref.pipeline);
+    return continues;
   }
 
   void finish_step(int pipeline) {
     const auto place = static_cast<std::size_t>(pipeline);
     const std::int64_t step = plan_.step(pipeline);
+    observe_completions(pipeline, step);
     history_[place].finish_step(step);
     ++totals_[place].steps;
     totals_[place].tokens += pipelines_[place].durations->tokens(step);
     totals_[place].last_end_s = now_s_;
     plan_.advance(pipeline, now());
     plan_.set_forecast(pipeline, history_[place].forecast());
+  }
+
+  void observe_completions(int pipeline, std::int64_t step) {
+    const Graph& graph = plan_.window(pipeline).graph(step);
+    const auto place = static_cast<std::size_t>(pipeline);
+    for (int index = 0; index < static_cast<int>(graph.nodes().size()); ++index) {
+      const Node& node = graph.node(index);
+      if (node.kind != SubStageKind::kDecodeTail || node.turn + 1 != plan_.spec(pipeline).turns) continue;
+      const std::vector<Completion> completions = pipelines_[place].durations->completions(step, node.worker);
+      if (completions.empty()) continue;
+      const bool has_moved = moved_.erase({pipeline, step, node.worker}) > 0;
+      history_[place].observe_completions(step, index, completions, has_moved);
+    }
   }
 
   Result<RunSummary> stalled() const {
@@ -257,6 +355,8 @@ class Simulation {
     summary.tokens = std::llround(tokens);
     summary.tokens_per_s = now_s_ > 0 ? tokens / now_s_ : 0;
     summary.worker_busy_share = now_s_ > 0 ? busy_s / (now_s_ * plan_.num_workers()) : 0;
+    summary.migrations = num_merges_;
+    summary.recomputed_tokens = std::llround(recomputed_tokens_);
     set_decision_times(summary, decision_us_);
     return summary;
   }
@@ -275,24 +375,40 @@ class Simulation {
   std::set<int> touched_;  // pipelines of which something has ended just now
   std::vector<double> decision_us_;
   double now_s_ = 0;
-  bool may_reshare_ = true;
+  std::int64_t decided_revision_ = -1;  // of the plan
+  bool has_ended_ = true;               // any sub-stage, since the last decision
+  bool has_news_ = false;               // of a tail that could merge
+  std::set<std::tuple<int, std::int64_t, int>>
+      moved_;  // pipeline, step and worker of tails that sequences came to or left
+  std::int64_t num_merges_ = 0;
+  double recomputed_tokens_ = 0;
 };
 
 }  // namespace
 
-Result<RunSummary> simulate(const std::vector<SimulatedPipeline>& pipelines, const Policy& policy,
-                            const Capacity& capacity, const SimulationObserver& observer) {
-  JIGSAW_ASSIGN_OR_RETURN(RunSummary summary, Simulation(pipelines, policy, capacity, observer).run());
-  for (std::size_t i = 0; i < pipelines.size(); ++i) {
-    Capacity for_one = capacity;
-    for_one.memory = MemoryLedger();
-    const SimulationObserver nobody;
-    const SerialPolicy serial;
-    const std::vector<SimulatedPipeline> alone = {pipelines[i]};
+Result<std::vector<double>> alone_step_s(const std::vector<SimulatedPipeline>& pipelines, const Capacity& capacity) {
+  Capacity for_one = capacity;
+  for_one.memory = MemoryLedger();
+  const SimulationObserver nobody;
+  const SerialPolicy serial;
+  std::vector<double> alone_s;
+  for (const SimulatedPipeline& pipeline : pipelines) {
+    const std::vector<SimulatedPipeline> alone = {pipeline};
     JIGSAW_ASSIGN_OR_RETURN(const RunSummary by_itself, Simulation(alone, serial, for_one, nobody).run());
-    if (by_itself.pipelines[0].step_s_mean > 0) {
-      summary.pipelines[i].latency_factor = summary.pipelines[i].step_s_mean / by_itself.pipelines[0].step_s_mean;
-    }
+    alone_s.push_back(by_itself.pipelines[0].step_s_mean);
+  }
+  return alone_s;
+}
+
+Result<RunSummary> simulate(const std::vector<SimulatedPipeline>& pipelines, const Policy& policy,
+                            const Capacity& capacity, const SimulationObserver& observer, std::vector<double> alone_s) {
+  JIGSAW_ASSIGN_OR_RETURN(RunSummary summary, Simulation(pipelines, policy, capacity, observer).run());
+  if (alone_s.empty()) {
+    JIGSAW_ASSIGN_OR_RETURN(alone_s, alone_step_s(pipelines, capacity));
+  }
+  CHECK(alone_s.size() == pipelines.size());
+  for (std::size_t i = 0; i < pipelines.size(); ++i) {
+    if (alone_s[i] > 0) summary.pipelines[i].latency_factor = summary.pipelines[i].step_s_mean / alone_s[i];
   }
   return summary;
 }

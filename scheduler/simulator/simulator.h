@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "scheduler/policy.h"
 #include "scheduler/run_summary.h"
+#include "scheduler/simulator/simulated_tail.h"
 
 namespace jigsaw {
 
@@ -19,11 +21,17 @@ class SimulatedDurations {
   // Seconds of a node alone on the whole worker; of waits: wall time.
   virtual double seconds(std::int64_t step, const Node& node) = 0;
   virtual double tokens(std::int64_t step) = 0;  // of the whole step
+  // Of the last decode.tail of a worker's rollout, which takes total_s(); empty where nothing is known of its
+  // sequences: then they stay where they are.
+  virtual std::optional<SimulatedTail> tail(std::int64_t, const Node&) { return std::nullopt; }
+  // Of the same rollout, all turns' last completions.
+  virtual std::vector<Completion> completions(std::int64_t, int /*worker*/) { return {}; }
 };
 
 struct SimulatedPipeline {
   PipelineSpec spec;
   std::shared_ptr<SimulatedDurations> durations;
+  ModelCost cost{};  // of the model's passes, as it was measured: what prediction starts from
 };
 
 // What a worker did when.
@@ -33,14 +41,18 @@ struct TimelineEntry {
 };
 
 struct SimulationObserver {
-  // A decision that starts, holds or reshares something, before it is carried out.
+  // A decision that starts, holds, merges or reshares something, before it is carried out.
   std::function<void(double now_s, const Plan&, const Decision&)> on_decision;
   std::function<void(const TimelineEntry&, const Plan&)> on_node_end;
 };
 
-// kInternal when the policy leaves ready nodes waiting with nothing running. latency_factor is against the pipeline
-// simulated by itself on the same workers.
+// Mean seconds of a step of each pipeline simulated by itself on the same workers.
+Result<std::vector<double>> alone_step_s(const std::vector<SimulatedPipeline>& pipelines, const Capacity& capacity);
+
+// kInternal when the policy leaves ready nodes waiting with nothing running. latency_factor is against alone_s, which is
+// alone_step_s() of the same pipelines, or empty, to have it worked out here.
 Result<RunSummary> simulate(const std::vector<SimulatedPipeline>& pipelines, const Policy& policy,
-                            const Capacity& capacity, const SimulationObserver& observer = {});
+                            const Capacity& capacity, const SimulationObserver& observer = {},
+                            std::vector<double> alone_s = {});
 
 }  // namespace jigsaw

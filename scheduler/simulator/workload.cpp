@@ -28,6 +28,22 @@ std::int64_t decoded_before(const WorkloadFacts& facts, const SampleDraw& draw, 
   return decoded * std::min(turn, draw.turns) / draw.turns;
 }
 
+// What runs once fewer than bins.tail_below do.
+std::vector<TailSequence> tail_of(std::span<const SequenceLeft> sequences, const TokenBins& bins) {
+  std::vector<std::int64_t> tokens;
+  for (const SequenceLeft& sequence : sequences) tokens.push_back(sequence.tokens);
+  std::sort(tokens.begin(), tokens.end());
+  const std::int64_t ended = std::ssize(tokens) - bins.tail_below + 1;
+  const std::int64_t passes = ended > 0 ? tokens[static_cast<std::size_t>(ended - 1)] : 0;
+  std::vector<TailSequence> tail;
+  for (const SequenceLeft& sequence : sequences) {
+    if (sequence.tokens <= passes) continue;
+    const auto decoded = static_cast<double>(passes);
+    tail.push_back({sequence.context + decoded, decoded, static_cast<double>(sequence.tokens - passes)});
+  }
+  return tail;
+}
+
 class RolloutBuilder {
  public:
   RolloutBuilder(const Workload& workload, const ModelCost& model, std::size_t num_samples)
@@ -54,6 +70,7 @@ class RolloutBuilder {
         const double context = facts_.prompt_tokens + static_cast<double>(before + tool_tokens_of(facts_, turn + 1));
         sequences.push_back({context, decoded_before(facts_, draw, turn + 1) - before});
       }
+      last_turn_ = sequences;
       const double active = static_cast<double>(sequences.size());
       const double prefill = turn == 0 ? prompts * facts_.prompt_tokens : active * tool_tokens_of(facts_, 2);
       const double wait_s = turn == 0 || sequences.empty() ? 0 : tool_s[static_cast<std::size_t>(turn)];
@@ -73,6 +90,7 @@ class RolloutBuilder {
       }
     }
     const double all_tokens = std::accumulate(tokens.begin(), tokens.end(), 0.0);
+    last_turn_ = sequences;
     const DecodeWork decode = decode_work(model_, std::move(sequences), bins_);
     for (int turn = 0; turn < turns; ++turn) {
       const double part = tokens[static_cast<std::size_t>(turn)] / all_tokens;
@@ -84,9 +102,15 @@ class RolloutBuilder {
     }
   }
 
-  std::vector<SimulatedSubStage> finish() && {
+  void finish(SimulatedStep& step) && {
     stages_.push_back({SubStageKind::kReward, static_cast<int>(facts_.turns.size()) - 1, {facts_.reward_s, 0}});
-    return std::move(stages_);
+    step.rollout = std::move(stages_);
+    step.tail = tail_of(last_turn_, bins_);
+    for (const SequenceLeft& sequence : last_turn_) {
+      // What is as long as can be was most likely cut.
+      const bool is_truncated = sequence.tokens >= facts_.response_max;
+      step.completions.push_back({static_cast<double>(sequence.tokens), sequence.context, is_truncated});
+    }
   }
 
  private:
@@ -100,6 +124,7 @@ class RolloutBuilder {
   const ModelCost& model_;
   bool has_bulk_;
   std::vector<SimulatedSubStage> stages_;
+  std::vector<SequenceLeft> last_turn_;
 };
 
 }  // namespace
@@ -177,7 +202,7 @@ SimulatedStep draw_step(const Workload& workload, const ModelCost& model, std::u
   } else {
     rollout.add_free_turns(draws, prompts);
   }
-  result.rollout = std::move(rollout).finish();
+  std::move(rollout).finish(result);
   return result;
 }
 

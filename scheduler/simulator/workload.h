@@ -11,7 +11,9 @@
 #include "graph/sub_stage_kind.h"
 #include "scheduler/cost/model_cost.h"
 #include "scheduler/cost/profile.h"
+#include "scheduler/prediction/survival_curve.h"
 #include "scheduler/simulator/length_distribution.h"
+#include "scheduler/simulator/simulated_tail.h"
 
 namespace jigsaw {
 
@@ -61,6 +63,10 @@ struct SimulatedStep {
   double update_s = 0;                     // all updates of the step
   double sync_s = 0;
   double tokens = 0;  // prompt + response of the samples, as throughput counts them
+  // Of the last turn: all completions, in order of sample, and what runs when its tail begins. With tools a turn is
+  // what lies between the calls, otherwise all turns are one.
+  std::vector<Completion> completions;
+  std::vector<TailSequence> tail;
 };
 
 // One worker of `num_workers` (data parallel), which rolls out `samples` (of the step, whole groups). Pure.

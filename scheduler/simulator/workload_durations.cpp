@@ -59,4 +59,13 @@ double WorkloadDurations::tokens(std::int64_t step_number) {
   return sum;
 }
 
+std::optional<SimulatedTail> WorkloadDurations::tail(std::int64_t step_number, const Node& node) {
+  const SimulatedStep& of = step(step_number)[static_cast<std::size_t>(node.worker) - 1];
+  return SimulatedTail(of.tail, model_, workload_.facts().engine_overhead);
+}
+
+std::vector<Completion> WorkloadDurations::completions(std::int64_t step_number, int worker) {
+  return step(step_number)[static_cast<std::size_t>(worker) - 1].completions;
+}
+
 }  // namespace jigsaw

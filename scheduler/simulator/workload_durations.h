@@ -17,6 +17,8 @@ class WorkloadDurations : public SimulatedDurations {
 
   double seconds(std::int64_t step, const Node& node) override;
   double tokens(std::int64_t step) override;
+  std::optional<SimulatedTail> tail(std::int64_t step, const Node& node) override;
+  std::vector<Completion> completions(std::int64_t step, int worker) override;
 
  private:
   const std::vector<SimulatedStep>& step(std::int64_t step);

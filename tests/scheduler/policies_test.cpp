@@ -128,8 +128,61 @@ Forecast any_forecast(std::mt19937& random) {
     forecast.samples.push_back({forecast.seconds.back()});
   }
   forecast.drifted = random() % 4 == 0;
+  std::vector<Completion> completions;
+  for (int i = 0; i < 5; ++i) completions.push_back({.tokens = static_cast<double>(1 + random() % 30)});
+  forecast.tail.lengths = SurvivalCurve(completions);
+  forecast.tail.cost.decode = {{1, 0.1}, {101, 0.1 + 0.01 * static_cast<double>(random() % 10)}};
   return forecast;
 }
+
+// Sequences of rollouts on their way from tail to tail: each ends exactly once.
+class Sequences {
+ public:
+  void enter(Plan& plan, NodeRef ref, int count, Clock::TimePoint now) {
+    running_[ref] = count;
+    begun_[{ref.pipeline, ref.step}] += count;
+    plan.set_sequences(ref, {.count = count, .tokens = 3}, now);
+  }
+  void begin_merge(Plan& plan, const MergeChoice& choice) {
+    ASSERT_TRUE(plan.can_merge(choice.from, choice.to));
+    plan.begin_merge(choice.from, choice.to);
+    into_[choice.from] = choice.to;
+    ++num_merges_;
+  }
+  // A worker that others are on their way to does not end.
+  bool may_end(NodeRef ref) const {
+    return std::none_of(into_.begin(), into_.end(), [&](const auto& merge) { return merge.second == ref; });
+  }
+  // Before the plan is told.
+  void end(NodeRef ref) {
+    const auto count = running_.find(ref);
+    if (count == running_.end()) return;
+    if (const auto into = into_.find(ref); into != into_.end()) {
+      running_.at(into->second) += count->second;
+      into_.erase(into);
+    } else {
+      ended_[{ref.pipeline, ref.step}] += count->second;
+    }
+    running_.erase(count);
+  }
+  void check(const Plan& plan, Clock::TimePoint now) const {
+    for (const auto& [ref, count] : running_) {
+      ASSERT_EQ(plan.state(ref), NodeState::kRunning);
+      ASSERT_EQ(plan.sequences(ref, now)->running.count, count);
+    }
+  }
+  bool all_ended(int pipeline, std::int64_t step) const {
+    const auto begun = begun_.find({pipeline, step});
+    return begun == begun_.end() || ended_.at({pipeline, step}) == begun->second;
+  }
+  int num_merges() const { return num_merges_; }
+
+ private:
+  std::map<NodeRef, int> running_;  // by tail
+  std::map<NodeRef, NodeRef> into_;
+  std::map<std::pair<int, std::int64_t>, int> begun_, ended_;
+  int num_merges_ = 0;
+};
 
 // Every policy takes every job to its end, whatever the order in which sub-stages end: updates end together only, as
 // those that wait for each other do. A policy that lets two pipelines' updates block each other stops here.
@@ -137,7 +190,8 @@ class EveryPolicyTest : public testing::TestWithParam<std::string> {};
 
 TEST_P(EveryPolicyTest, EndsEveryJobWithinItsBounds) {
   std::mt19937 random(7);
-  for (int round = 0; round < 60; ++round) {
+  int num_merges = 0;
+  for (int round = 0; round < 200; ++round) {
     const auto draw = [&](int from, int to) {
       return from + static_cast<int>(random() % static_cast<unsigned>(to - from + 1));
     };
@@ -160,27 +214,40 @@ TEST_P(EveryPolicyTest, EndsEveryJobWithinItsBounds) {
     Capacity capacity{.num_workers = draw(1, 3), .corun_max = draw(1, 3)};
     capacity.memory =
         MemoryLedger(needs, static_cast<std::size_t>(needs.size()) + static_cast<std::size_t>(draw(9, 20)));
+    capacity.can_merge = draw(0, 2) > 0;
+    capacity.merge_s = 0.01;
     Plan plan = plan_of(specs, capacity.num_workers);
     const auto policy = *make_policy(GetParam());
+    Sequences sequences;
     std::set<NodeRef> computed;  // updates that wait for the others of their layer
     Clock::TimePoint now = kNow;
     while (!plan.all_done()) {
       now += std::chrono::seconds(1);
-      for (const DispatchChoice& choice : policy->choose(plan, capacity, now).start) {
-        plan.start(choice.node, choice.share, now);
-      }
+      const Decision decision = policy->choose(plan, capacity, now);
+      ASSERT_TRUE(capacity.can_merge || decision.merge.empty());
+      for (const DispatchChoice& choice : decision.start) plan.start(choice.node, choice.share, now);
+      for (const MergeChoice& choice : decision.merge) sequences.begin_merge(plan, choice);
+      sequences.check(plan, now);
       for (int worker = 1; worker <= capacity.num_workers; ++worker) {
         ASSERT_LE(capacity.memory.bytes_used(plan, worker), capacity.memory.limit());
       }
       std::vector<NodeRef> can_end;
       for (const NodeRef ref : plan.running()) {
-        if (!computed.contains(ref)) can_end.push_back(ref);
+        if (!computed.contains(ref) && sequences.may_end(ref)) can_end.push_back(ref);
       }
       ASSERT_FALSE(can_end.empty()) << "round " << round << ": " << plan.waiting_for(0) << " blocks";
       const NodeRef ref = can_end[static_cast<std::size_t>(draw(0, static_cast<int>(can_end.size()) - 1))];
       if (plan.node(ref).kind != SubStageKind::kUpdate) {
+        sequences.end(ref);
         plan.finish(ref, now);
+        const NodeRef next{ref.pipeline, ref.step, ref.node + 1};
+        const bool goes_on = plan.window(ref.pipeline).graph(ref.step).continues_after(ref.node);
+        if (goes_on && plan.node(next).kind == SubStageKind::kDecodeTail &&
+            plan.node(next).turn + 1 == plan.spec(ref.pipeline).turns) {
+          sequences.enter(plan, next, draw(1, 3), now);
+        }
       } else {
+        ASSERT_TRUE(sequences.all_ended(ref.pipeline, ref.step));
         computed.insert(ref);
         std::vector<NodeRef> layer;
         for (const NodeRef other : plan.running()) {
@@ -200,7 +267,9 @@ TEST_P(EveryPolicyTest, EndsEveryJobWithinItsBounds) {
         plan.set_forecast(ref.pipeline, any_forecast(random));
       }
     }
+    num_merges += sequences.num_merges();
   }
+  EXPECT_EQ(num_merges > 0, GetParam() == "lookahead") << num_merges;
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EveryPolicyTest, testing::ValuesIn(policy_names()),

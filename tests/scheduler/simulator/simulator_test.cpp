@@ -144,6 +144,7 @@ class H100Test : public testing::Test {
     const Workload made(**facts, profile_.bins);
     SimulatedPipeline pipeline;
     pipeline.spec = made.spec(name, steps);
+    pipeline.cost = **model;
     pipeline.durations = std::make_shared<WorkloadDurations>(made, **model, pipeline.spec, seed, num_workers);
     return pipeline;
   }
