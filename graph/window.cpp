@@ -17,7 +17,7 @@ std::vector<CrossStepEdge> cross_step_edges(const PipelineSpec& spec) {
     return edges;
   }
   edges.push_back({.from = kUpdate, .to = kSync, .offset = -1 - spec.staleness});
-  edges.push_back({.from = kReward, .to = kSync, .offset = -1, .same_worker = true});
+  edges.push_back({.from = kReward, .to = kSync, .offset = -1});
   edges.push_back({.from = kSync, .to = kUpdate, .offset = spec.staleness});
   edges.push_back({.from = kUpdate, .to = kUpdate, .offset = -1});
   // A checkpoint also saves the weights that the next rollout uses.

@@ -82,7 +82,7 @@ template <typename Message>
 std::string encode_any(const Message& message) {
   wire::PeerMessage encoded;
   std::visit(Encoder{encoded}, message);
-  return encode_peer_frame(encoded);
+  return encoded.SerializeAsString();
 }
 
 }  // namespace
@@ -176,7 +176,7 @@ void PayloadWriter::append(std::span<const char> bytes) {
   CHECK(num_appended_ + bytes.size() <= num_bytes_);
   while (!bytes.empty()) {
     if (!is_open_) {
-      std::string frame = encode_peer_frame(chunk_message(id_, static_cast<std::uint32_t>(frames_.size()), 0));
+      std::string frame = begin_peer_frame(chunk_message(id_, static_cast<std::uint32_t>(frames_.size()), 0));
       chunk_begin_ = frame.size();
       chunk_bytes_ = std::min(kChunkBytes, num_bytes_ - num_appended_);
       frame.reserve(chunk_begin_ + chunk_bytes_ + kChecksumBytes);
@@ -197,7 +197,7 @@ void PayloadWriter::close_chunk() {
   std::string& frame = frames_.back();
   if (compression_ == Compression::kWhereSmaller) {
     std::string packed =
-        encode_peer_frame(chunk_message(id_, static_cast<std::uint32_t>(frames_.size() - 1), chunk_bytes_));
+        begin_peer_frame(chunk_message(id_, static_cast<std::uint32_t>(frames_.size() - 1), chunk_bytes_));
     const std::size_t begin = packed.size();
     packed.resize(begin + chunk_bytes_ * 9 / 10);
     const std::size_t size = ZSTD_compress(packed.data() + begin, packed.size() - begin, frame.data() + chunk_begin_,

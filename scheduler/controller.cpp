@@ -1,5 +1,7 @@
 #include "scheduler/controller.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -13,6 +15,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kReceiveWait{20};
 constexpr std::chrono::milliseconds kTickEvery{100};
+constexpr std::chrono::seconds kPingEvery{1};
 constexpr std::chrono::seconds kStallReportAfter{30};
 constexpr std::chrono::milliseconds kAskAgainAfter{500};  // while the policy holds something back
 constexpr int kMessagesPerRound = 256;                    // handled before the policy is asked again
@@ -41,7 +44,8 @@ Controller::Controller(std::vector<PipelineSpec> specs, std::vector<StartPoint> 
           }(),
           options_.num_workers),
       pipelines_(specs_.size()),
-      workers_(static_cast<std::size_t>(options_.num_workers) + 1) {
+      members_(options_.num_workers),
+      living_(members_.living()) {
   CHECK(start_points_.size() == specs_.size());
   capacity_.num_workers = options_.num_workers;
   // Time slices on a CPU cost nothing, and whoever waits for peers gives way.
@@ -59,8 +63,8 @@ Result<RunSummary> Controller::run() {
   const Status status = run_all();
   wire::ToWorker shutdown;
   shutdown.mutable_shutdown();
-  for (PeerId worker = 1; worker < workers_.size(); ++worker) {
-    if (workers_[worker].hello) (void)send(worker, shutdown);  // a lost worker is no further news
+  for (PeerId worker = 1; members_.has(worker); ++worker) {
+    if (members_.at(worker).hello) (void)transport_.send(worker, shutdown.SerializeAsString());  // a lost one, too
   }
   if (!status.ok()) return status.error();
   return summarize();
@@ -70,32 +74,41 @@ Status Controller::run_all() {
   std::vector<std::string> names;
   for (const PipelineSpec& spec : specs_) names.push_back(spec.name);
   JIGSAW_RETURN_IF_ERROR(capacity_.memory.admit(names));
-  JIGSAW_RETURN_IF_ERROR(await_workers(&Worker::hello, options_.worker_timeout, "to connect"));
+  JIGSAW_RETURN_IF_ERROR(await_workers(&Member::hello, options_.worker_timeout, "to connect"));
   JIGSAW_RETURN_IF_ERROR(start_workers());
-  JIGSAW_RETURN_IF_ERROR(await_workers(&Worker::ready, options_.start_timeout, "to load the models"));
+  JIGSAW_RETURN_IF_ERROR(await_workers(&Member::ready, options_.start_timeout, "to load the models"));
   begin_ = clock_.now();
   for (PipelineRun& run : pipelines_) run.step_begin = begin_;
   while (!plan_.all_done()) {
+    JIGSAW_RETURN_IF_ERROR(notice_losses());
     if (!stopping_ && options_.stop != nullptr && options_.stop->load()) begin_stopping();
-    if (stopping_) JIGSAW_RETURN_IF_ERROR(stop_drained_pipelines());
-    JIGSAW_RETURN_IF_ERROR(schedule());
+    if (is_quiescing_) {
+      JIGSAW_RETURN_IF_ERROR(go_on_when_quiet());
+    } else {
+      if (stopping_) JIGSAW_RETURN_IF_ERROR(stop_drained_pipelines());
+      JIGSAW_RETURN_IF_ERROR(schedule());
+    }
     JIGSAW_RETURN_IF_ERROR(receive_all(kReceiveWait));
-    JIGSAW_RETURN_IF_ERROR(check_silence());
     tick();
   }
   return ok_status();
 }
 
-Status Controller::await_workers(bool Worker::*flag, std::chrono::milliseconds timeout, const std::string& what) {
+Status Controller::await_workers(bool Member::*flag, std::chrono::milliseconds timeout, const std::string& what) {
   const Clock::TimePoint deadline = clock_.now() + timeout;
   const auto missing = [&] {
-    std::string names;
-    for (std::size_t worker = 1; worker < workers_.size(); ++worker) {
-      if (!(workers_[worker].*flag)) names += (names.empty() ? "worker " : ", worker ") + std::to_string(worker);
+    std::vector<PeerId> workers;
+    for (const PeerId worker : living_) {
+      if (!(members_.at(worker).*flag)) workers.push_back(worker);
     }
-    return names;
+    return names_of(workers);
   };
   while (!missing().empty()) {
+    for (const PeerId worker : living_) {
+      if (!members_.at(worker).process.has_ended()) continue;
+      JIGSAW_RETURN_IF_ERROR(receive_all(std::chrono::milliseconds(0)));  // its reason, if it has told one
+      return Error(ErrorCode::kUnavailable, "worker " + std::to_string(worker) + " has ended before the first step");
+    }
     if (clock_.now() >= deadline) {
       return Error(ErrorCode::kTimeout,
                    "waited " + std::to_string(timeout.count() / 1000) + " s for " + missing() + " " + what);
@@ -115,8 +128,21 @@ Status Controller::start_workers() {
   start.set_job_name(options_.job_name);
   start.set_num_workers(static_cast<std::uint32_t>(options_.num_workers));
   for (const StartPoint& point : start_points_) start.add_resume_folder(point.folder);
-  for (PeerId worker = 1; worker < workers_.size(); ++worker) JIGSAW_RETURN_IF_ERROR(send(worker, message));
+  start.set_controller_process(::getpid());
+  start.set_controller_machine(machine_name());
+  JIGSAW_RETURN_IF_ERROR(send_to_living(message));
+  return send_members();
+}
+
+Status Controller::send_to_living(const wire::ToWorker& message) {
+  for (const PeerId worker : living_) JIGSAW_RETURN_IF_ERROR(send(worker, message));
   return ok_status();
+}
+
+Status Controller::send_members() {
+  wire::ToWorker message;
+  *message.mutable_members() = members_.to_message();
+  return send_to_living(message);
 }
 
 Status Controller::receive_all(std::chrono::milliseconds wait) {
@@ -125,7 +151,8 @@ Status Controller::receive_all(std::chrono::milliseconds wait) {
                             transport_.receive(i == 0 ? wait : std::chrono::milliseconds(0)));
     if (!received) break;
     wire::FromWorker message;
-    if (received->from == 0 || received->from >= workers_.size() || !message.ParseFromString(received->bytes)) {
+    if (members_.has(received->from) && members_.at(received->from).lost) continue;
+    if (!members_.has(received->from) || !message.ParseFromString(received->bytes)) {
       return Error(ErrorCode::kCorrupt, "worker " + std::to_string(received->from) + " sent bytes that are no message");
     }
     JIGSAW_RETURN_IF_ERROR(handle(received->from, message));
@@ -134,7 +161,7 @@ Status Controller::receive_all(std::chrono::milliseconds wait) {
 }
 
 Status Controller::handle(PeerId from, const wire::FromWorker& message) {
-  Worker& worker = workers_[from];
+  Member& worker = members_.at(from);
   worker.last_heard = clock_.now();
   if (!message.has_heartbeat()) last_progress_ = worker.last_heard;
   const auto named = [&](Status status) -> Status {
@@ -143,16 +170,16 @@ Status Controller::handle(PeerId from, const wire::FromWorker& message) {
   };
   switch (message.message_case()) {
     case wire::FromWorker::kHello:
-      worker.hello = true;
-      worker.num_threads = static_cast<int>(message.hello().num_threads());
+      members_.on_hello(from, message.hello());
       log_info("worker.connected", "worker={} pid={} threads={}", from, message.hello().process(),
                message.hello().num_threads());
       return ok_status();
-    case wire::FromWorker::kReady: return named(on_ready(message.ready(), worker));
+    case wire::FromWorker::kReady: return named(on_ready(from, message.ready()));
     case wire::FromWorker::kTrajectory: return named(on_trajectory(message.trajectory()));
     case wire::FromWorker::kEntered: return named(on_entered(message.entered()));
     case wire::FromWorker::kNodeDone: return named(on_node_done(message.node_done()));
     case wire::FromWorker::kFailed: return named(Error(ErrorCode::kInternal, message.failed().message()));
+    case wire::FromWorker::kQuiesced: worker.quiesced = message.quiesced().epoch(); return ok_status();
     case wire::FromWorker::kHeartbeat: worker.waiting_for = message.heartbeat().waiting_for(); return ok_status();
     case wire::FromWorker::kMoved:
       return named(Error(ErrorCode::kCorrupt, "moved rollouts that nobody told it to move"));
@@ -161,7 +188,7 @@ Status Controller::handle(PeerId from, const wire::FromWorker& message) {
   return named(Error(ErrorCode::kCorrupt, "sent an empty message"));
 }
 
-Status Controller::on_ready(const wire::Ready& ready, Worker& worker) {
+Status Controller::on_ready(PeerId from, const wire::Ready& ready) {
   if (ready.weights_hash_size() != plan_.num_pipelines() || ready.policy_version_size() != plan_.num_pipelines()) {
     return Error(ErrorCode::kCorrupt, "knows another number of pipelines");
   }
@@ -174,9 +201,10 @@ Status Controller::on_ready(const wire::Ready& ready, Worker& worker) {
     }
     run.totals.weights_hash = ready.weights_hash(pipeline);
     run.totals.policy_version = run.first_version = ready.policy_version(pipeline);
+    run.progress[from] = {.version = ready.policy_version(pipeline), .synced_step = 0};
     run.checkpointed_step = start_points_[static_cast<std::size_t>(pipeline)].step;
   }
-  worker.ready = true;
+  members_.at(from).ready = true;
   return ok_status();
 }
 
@@ -219,7 +247,7 @@ void Controller::finish_node(NodeRef ref, double busy_s) {
   double work_s = busy_s;
   if (is_wait(node.kind)) {
     work_s = seconds(plan_.started_at(ref), now);
-  } else if (workers_[static_cast<std::size_t>(node.worker)].num_threads > 1) {
+  } else if (members_.at(peer_of(node.worker)).num_threads > 1) {
     work_s = std::min(busy_s, plan_.work_done_s(ref, now));  // beside another it had some of the cores only
   }
   PipelineRun& run = pipelines_[static_cast<std::size_t>(ref.pipeline)];
@@ -244,15 +272,24 @@ Status Controller::on_node_done(const wire::NodeDone& done) {
       return ok_status();
     }
   }
-  if (done.cancelled()) return ok_status();
   NodeRef ref = dispatched.ref;
   StepState& step = step_state(ref.pipeline, ref.step);
+  if (done.cancelled()) {
+    for (const wire::PartialRollout& partial : done.partials()) step.add_partial(partial);
+    step.add_recomputed_tokens(done.recomputed_tokens());
+    return ok_status();
+  }
   const Graph& graph = plan_.window(ref.pipeline).graph(ref.step);
   const Node& node = graph.node(ref.node);
   if (node.kind == SubStageKind::kLogprob) {
     for (const wire::Trajectory& scored : done.trajectories()) JIGSAW_RETURN_IF_ERROR(step.add_reference(scored));
   }
-  if (node.kind == SubStageKind::kUpdate) JIGSAW_RETURN_IF_ERROR(step.add_update(node.update, done.update()));
+  Progress& progress = pipelines_[static_cast<std::size_t>(ref.pipeline)].progress[dispatched.worker];
+  if (node.kind == SubStageKind::kUpdate) {
+    progress.version = done.update().policy_version();
+    JIGSAW_RETURN_IF_ERROR(step.add_update(node.update, done.update()));
+  }
+  if (node.kind == SubStageKind::kSync) progress.synced_step = ref.step;
   step.add_recomputed_tokens(done.recomputed_tokens());
   // What is left of a rollout's chain was not come to.
   double busy_s = done.busy_s() - dispatched.busy_s;
@@ -389,7 +426,7 @@ Status Controller::reshare(const ShareChange& change) {
     log_info("stage.reshared", "pipeline={} step={} stage={} share={} reason=\"{}\"",
              plan_.spec(change.node.pipeline).name, change.node.step, to_string(plan_.node(change.node)), change.share,
              change.reason);
-    return send(static_cast<PeerId>(worker), message);
+    return send(dispatched.worker, message);
   }
   return ok_status();
 }
@@ -408,12 +445,12 @@ Status Controller::dispatch(const DispatchChoice& choice) {
   update_rates(plan_, node.worker, capacity_.slowdown, now);
   log_info("stage.dispatched", "pipeline={} step={} stage={} share={} reason=\"{}\"", plan_.spec(ref.pipeline).name,
            ref.step, to_string(node), choice.share, choice.reason);
-  return send_dispatch(static_cast<PeerId>(node.worker), message,
-                       {.ref = ref,
-                        .busy_s = 0,
-                        .in_plan = true,
-                        .checkpoint = node.kind == SubStageKind::kCheckpoint,
-                        .folder = dispatch.checkpoint().folder()});
+  return send_dispatch(message, {.worker = peer_of(node.worker),
+                                 .ref = ref,
+                                 .busy_s = 0,
+                                 .in_plan = true,
+                                 .checkpoint = node.kind == SubStageKind::kCheckpoint,
+                                 .folder = dispatch.checkpoint().folder()});
 }
 
 void Controller::fill_work(NodeRef ref, wire::Dispatch& dispatch) {
@@ -426,19 +463,33 @@ void Controller::fill_work(NodeRef ref, wire::Dispatch& dispatch) {
       return;
     case SubStageKind::kPrefill:
       dispatch.mutable_rollout()->set_policy_version(rollout_version(ref.pipeline, ref.step));
-      for (const std::uint32_t sample : node.samples) dispatch.mutable_rollout()->add_samples(sample);
+      for (const std::uint32_t sample : node.samples) {
+        if (step.has_trajectory(sample)) continue;  // before a worker was lost
+        dispatch.mutable_rollout()->add_samples(sample);
+        if (const auto* partial = step.partial(sample)) *dispatch.mutable_rollout()->add_partials() = *partial;
+      }
       return;
     case SubStageKind::kLogprob:
       for (const std::uint32_t sample : node.samples) {
+        if (step.has_reference(sample)) continue;
         *dispatch.mutable_logprob()->add_trajectories() = step.trajectory(sample);
       }
       return;
     case SubStageKind::kUpdate: {
       wire::UpdateWork& work = *dispatch.mutable_update();
       work.set_update(version_before(ref.pipeline, ref.step) + node.update);
+      work.set_attempt((epoch_ << 32) + static_cast<std::uint64_t>(work.update()));
       const auto [begin, end] = update_samples(spec, node.update);
       for (std::uint32_t sample = begin; sample < end; ++sample) *work.add_trajectories() = step.trajectory(sample);
-      for (const std::uint32_t owner : slot_owners(spec.grad_slots, options_.num_workers)) work.add_slot_owner(owner);
+      // Those who have applied it already, before a worker was lost, cannot compute with the weights before it.
+      std::vector<PeerId> participants;
+      for (const PeerId worker : living_) {
+        if (pipelines_[static_cast<std::size_t>(ref.pipeline)].progress[worker].version == work.update())
+          participants.push_back(worker);
+      }
+      for (const PeerId worker : participants) work.add_participants(worker);
+      for (const std::uint32_t owner : slot_owners(spec.grad_slots, static_cast<int>(participants.size())))
+        work.add_slot_owner(participants[owner - 1]);
       return;
     }
     case SubStageKind::kCheckpoint: *dispatch.mutable_checkpoint() = checkpoint_work(ref.pipeline, ref.step); return;
@@ -450,10 +501,10 @@ void Controller::fill_work(NodeRef ref, wire::Dispatch& dispatch) {
   CHECK_FAILED(to_string(node) + " is come to without a dispatch");
 }
 
-Status Controller::send_dispatch(PeerId worker, wire::ToWorker& message, const Dispatched& dispatched) {
+Status Controller::send_dispatch(wire::ToWorker& message, const Dispatched& dispatched) {
   message.mutable_dispatch()->set_node(next_dispatch_);
   dispatched_[next_dispatch_++] = dispatched;
-  return send(worker, message);
+  return send(dispatched.worker, message);
 }
 
 wire::CheckpointWork Controller::checkpoint_work(int pipeline, std::int64_t step) const {
@@ -479,8 +530,7 @@ Status Controller::cancel(int pipeline) {
   is_cancelled = true;
   wire::ToWorker message;
   message.mutable_cancel()->set_pipeline(static_cast<std::uint32_t>(pipeline));
-  for (PeerId worker = 1; worker < workers_.size(); ++worker) JIGSAW_RETURN_IF_ERROR(send(worker, message));
-  return ok_status();
+  return send_to_living(message);
 }
 
 Status Controller::stop_drained_pipelines() {
@@ -501,31 +551,20 @@ Status Controller::stop_drained_pipelines() {
     dispatch.set_pipeline(static_cast<std::uint32_t>(pipeline));
     dispatch.set_step(steps_done);
     dispatch.set_share(1);
-    JIGSAW_RETURN_IF_ERROR(send_dispatch(1, message,
-                                         {.ref = {.pipeline = pipeline, .step = steps_done, .node = 0},
-                                          .busy_s = 0,
-                                          .in_plan = false,
-                                          .checkpoint = true,
-                                          .folder = dispatch.checkpoint().folder()}));
+    JIGSAW_RETURN_IF_ERROR(send_dispatch(message, {.worker = peer_of(1),
+                                                   .ref = {.pipeline = pipeline, .step = steps_done, .node = 0},
+                                                   .busy_s = 0,
+                                                   .in_plan = false,
+                                                   .checkpoint = true,
+                                                   .folder = dispatch.checkpoint().folder()}));
   }
   return ok_status();
 }
 
 Status Controller::send(PeerId to, const wire::ToWorker& message) {
-  return transport_.send(to, message.SerializeAsString());
-}
-
-Status Controller::check_silence() const {
-  for (std::size_t worker = 1; worker < workers_.size(); ++worker) {
-    const auto silent = clock_.now() - workers_[worker].last_heard;
-    if (silent > options_.worker_timeout) {
-      return Error(ErrorCode::kUnavailable,
-                   "worker " + std::to_string(worker) + " has been silent for " +
-                       std::to_string(std::chrono::duration_cast<std::chrono::seconds>(silent).count()) +
-                       " s (worker_timeout_s); " + stall_report() +
-                       "Run again with --resume to go on from the last checkpoint.");
-    }
-  }
+  const Status status = transport_.send(to, message.SerializeAsString());
+  if (status.ok() || !members_.at(to).ready) return status;
+  members_.at(to).send_error = status.error().message();  // notice_losses() sees to it
   return ok_status();
 }
 
@@ -538,6 +577,13 @@ void Controller::tick() {
   if (now - last_tick_ < kTickEvery) return;
   last_tick_ = now;
   observer_.on_tick();
+  if (now - last_ping_ < kPingEvery) return;
+  last_ping_ = now;
+  wire::ToWorker ping;
+  ping.mutable_ping();
+  for (const PeerId worker : living_) {
+    if (members_.at(worker).ready) (void)send(worker, ping);
+  }
 }
 
 std::string Controller::stall_report() const {
@@ -546,10 +592,9 @@ std::string Controller::stall_report() const {
     const std::string waiting_for = plan_.waiting_for(pipeline);
     if (!waiting_for.empty()) report += "pipeline '" + plan_.spec(pipeline).name + "' waits for " + waiting_for + "; ";
   }
-  for (std::size_t worker = 1; worker < workers_.size(); ++worker) {
-    if (!workers_[worker].waiting_for.empty()) {
-      report += "worker " + std::to_string(worker) + " waits for " + workers_[worker].waiting_for + "; ";
-    }
+  for (const PeerId worker : living_) {
+    const std::string& waiting_for = members_.at(worker).waiting_for;
+    if (!waiting_for.empty()) report += "worker " + std::to_string(worker) + " waits for " + waiting_for + "; ";
   }
   return report;
 }
@@ -571,6 +616,7 @@ RunSummary Controller::summarize() const {
   }
   set_decision_times(summary, decision_us_);
   summary.interrupted = stopping_;
+  summary.workers_lost = members_.num_lost();
   return summary;
 }
 

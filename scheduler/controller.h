@@ -1,9 +1,15 @@
 // The controller: one loop over worker messages, one Plan, one policy. It knows samples, steps and barriers, and
 // nothing of models or algorithms. Everything runs on the thread that calls run().
 //
+// A worker that is lost (its process ends, it is silent for too long, it cannot be reached) takes no further part: all
+// others drop what they do (Quiesce), a new plan is made for those who are left, and what is not done yet is handed out
+// anew. Nothing that workers had is needed for that: weights and optimizer state are the same on each, finished samples
+// are here.
+//
 // Queues: the transport's inbox (workers fill, this loop drains; bound kQueuedMessagesMax, then workers' sends fail and
 // they stop with that reason); trajectories of the running step of each pipeline (bound: samples_per_step).
-// Waits: receive() (20 ms); Hello and Ready of every worker, and a silent worker (worker_timeout, named in the error).
+// Waits: receive() (20 ms); Hello and Ready of every worker; a silent worker, and Quiesced of every worker
+// (worker_timeout, then it is lost).
 #pragma once
 
 #include <atomic>
@@ -18,6 +24,7 @@
 #include "core/result.h"
 #include "core/transport/transport.h"
 #include "core/wire/messages.pb.h"
+#include "scheduler/members.h"
 #include "scheduler/plan.h"
 #include "scheduler/policy.h"
 #include "scheduler/prediction/history.h"
@@ -55,11 +62,10 @@ class Controller {
   Result<RunSummary> run();
 
  private:
-  struct Worker {
-    bool hello = false, ready = false;
-    int num_threads = 1;
-    Clock::TimePoint last_heard;
-    std::string waiting_for;
+  // How far a worker has come in a pipeline.
+  struct Progress {
+    std::int64_t version = 0;      // updates applied
+    std::int64_t synced_step = 0;  // newest step whose rollout has its weights
   };
   struct PipelineRun {
     std::map<std::int64_t, StepState> steps;  // of the window, those that have begun
@@ -69,9 +75,11 @@ class Controller {
     std::int64_t first_version = 0;      // optimizer updates made before this run's first step
     bool is_cancelled = false;           // while stopping: its workers were told
     std::int64_t checkpointed_step = 0;  // newest step that a checkpoint holds
+    std::map<PeerId, Progress> progress;
   };
   // A sub-stage that a worker was sent and has not finished.
   struct Dispatched {
+    PeerId worker = 0;
     NodeRef ref;          // of a rollout, where it is in its chain
     double busy_s = 0;    // that the worker has told of, up to there
     bool in_plan = true;  // false: the checkpoint written while stopping
@@ -80,11 +88,13 @@ class Controller {
   };
 
   Status run_all();
-  Status await_workers(bool Worker::*flag, std::chrono::milliseconds timeout, const std::string& what);
+  Status await_workers(bool Member::*flag, std::chrono::milliseconds timeout, const std::string& what);
   Status start_workers();
+  Status send_to_living(const wire::ToWorker& message);
+  Status send_members();
   Status receive_all(std::chrono::milliseconds wait);
   Status handle(PeerId from, const wire::FromWorker& message);
-  Status on_ready(const wire::Ready& ready, Worker& worker);
+  Status on_ready(PeerId from, const wire::Ready& ready);
   Status on_trajectory(const wire::TrajectoryDone& done);
   Status on_entered(const wire::RolloutEntered& entered);
   Status on_node_done(const wire::NodeDone& done);
@@ -102,13 +112,20 @@ class Controller {
   std::int64_t rollout_version(int pipeline, std::int64_t step) const;
   // While stopping: whether the weights of the running step, or those of a rollout after it, are changing already.
   bool is_committed(int pipeline) const;
-  Status send_dispatch(PeerId worker, wire::ToWorker& message, const Dispatched& dispatched);
+  Status send_dispatch(wire::ToWorker& message, const Dispatched& dispatched);
   wire::CheckpointWork checkpoint_work(int pipeline, std::int64_t step) const;
   void begin_stopping();
   Status cancel(int pipeline);
   Status stop_drained_pipelines();
   Status send(PeerId to, const wire::ToWorker& message);
-  Status check_silence() const;
+  PeerId peer_of(int worker) const { return living_[static_cast<std::size_t>(worker) - 1]; }
+  // Losses of workers, in scheduler/controller_losses.cpp.
+  Status notice_losses();
+  Status lose(PeerId worker, const std::string& reason);
+  Status quiesce();
+  Status go_on_when_quiet();
+  void make_plan_for_living();
+  bool was_done(NodeRef ref);
   void tick();
   std::string stall_report() const;
   RunSummary summarize() const;
@@ -125,10 +142,14 @@ class Controller {
   Capacity capacity_;
   std::map<NodeRef, std::string> waits_;  // ready nodes that the policy holds back, and why: as logged last
   std::vector<PipelineRun> pipelines_;
-  std::vector<Worker> workers_;                     // [0] unused
+  Members members_;
+  std::vector<PeerId> living_;                      // workers of the plan: its worker 1 first
   std::map<std::uint64_t, Dispatched> dispatched_;  // by the id that the worker was sent
   std::uint64_t next_dispatch_ = 1;
-  Clock::TimePoint begin_, last_progress_, last_tick_, last_decision_;
+  std::uint64_t epoch_ = 0;  // of the members
+  bool is_quiescing_ = false;
+  Clock::TimePoint quiesce_deadline_;
+  Clock::TimePoint begin_, last_progress_, last_tick_, last_ping_, last_decision_;
   std::int64_t decided_revision_ = -1;  // of the plan, at the last decision
   double busy_s_ = 0;                   // of all workers
   std::vector<double> decision_us_;

@@ -198,6 +198,22 @@ void Plan::advance(int pipeline, Clock::TimePoint now) {
   extend_window(pipeline, next, now);
 }
 
+void Plan::skip_done(int pipeline, const std::function<bool(NodeRef)>& is_done, Clock::TimePoint now) {
+  if (done(pipeline)) return;
+  const auto skip_one = [&] {
+    for (auto ref = ready_.lower_bound({pipeline, 0, 0}); ref != ready_.end() && ref->pipeline == pipeline; ++ref) {
+      if (!is_done(*ref)) continue;
+      NodeRef at = *ref;
+      start(at, 1, now);
+      for (; window(pipeline).graph(at.step).continues_after(at.node); ++at.node) finish(at, now);
+      finish(at, now);
+      return true;
+    }
+    return false;
+  };
+  while (skip_one()) continue;
+}
+
 void Plan::stop(int pipeline) {
   ++revision_;
   Run& of = run(pipeline);

@@ -9,6 +9,7 @@
 #include <compare>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <set>
 #include <span>
 #include <string>
@@ -67,6 +68,9 @@ class Plan {
   void finish(NodeRef ref, Clock::TimePoint now);
   // After step_finished: the window moves on by a step, or the pipeline is done.
   void advance(int pipeline, Clock::TimePoint now);
+  // In a plan made while a run is under way: starts and ends what `is_done` says has been done before it, a rollout's
+  // chain as a whole.
+  void skip_done(int pipeline, const std::function<bool(NodeRef)>& is_done, Clock::TimePoint now);
   // The pipeline takes no further part.
   void stop(int pipeline);
 

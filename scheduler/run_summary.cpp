@@ -40,6 +40,7 @@ std::string to_json(const RunSummary& summary) {
   json["decision_us_p50"] = summary.decision_us_p50;
   json["decision_us_p99"] = summary.decision_us_p99;
   json["interrupted"] = summary.interrupted;
+  json["workers_lost"] = summary.workers_lost;
   return json.dump();
 }
 

@@ -74,15 +74,16 @@ Status StepState::add_reference(const wire::Trajectory& scored) {
     return Error(ErrorCode::kCorrupt, "reference log-probs do not fit sample " + std::to_string(sample));
   }
   *trajectories_[sample]->mutable_ref_logprobs() = scored.ref_logprobs();
+  references_.insert(sample);
   return ok_status();
 }
 
 Status StepState::add_update(int update, const wire::UpdateStats& stats) {
   Update& sum = updates_[static_cast<std::size_t>(update)];
-  if (sum.seen && sum.stats.weights_hash() != stats.weights_hash()) {
+  if (!sum.weights_hash.empty() && sum.weights_hash != stats.weights_hash()) {
     return Error(ErrorCode::kInternal,
                  "workers disagree about the weights after update " + std::to_string(update) + " of step " +
-                     std::to_string(step_) + ": " + sum.stats.weights_hash() + " and " + stats.weights_hash() +
+                     std::to_string(step_) + ": " + sum.weights_hash + " and " + stats.weights_hash() +
                      "; memory or CPU of a worker may be faulty: resume from the last checkpoint");
   }
   wire::UpdateStats added = stats;
@@ -91,9 +92,28 @@ Status StepState::add_update(int update, const wire::UpdateStats& stats) {
   added.set_clipped_tokens(stats.clipped_tokens() + sum.stats.clipped_tokens());
   added.set_num_tokens(stats.num_tokens() + sum.stats.num_tokens());
   sum.stats = added;
+  sum.weights_hash = stats.weights_hash();
   sum.loss += stats.loss();
   sum.seen = true;
   return ok_status();
+}
+
+void StepState::restart_update(int update) {
+  Update& sum = updates_[static_cast<std::size_t>(update)];
+  Update fresh;
+  fresh.weights_hash = std::move(sum.weights_hash);
+  sum = std::move(fresh);
+}
+
+void StepState::add_partial(const wire::PartialRollout& partial) {
+  if (partial.sample() >= trajectories_.size() || partial.tokens_size() != partial.logprobs_size()) return;
+  wire::PartialRollout& kept = partials_[partial.sample()];
+  if (partial.tokens_size() > kept.tokens_size()) kept = partial;
+}
+
+const wire::PartialRollout* StepState::partial(std::uint32_t sample) const {
+  const auto found = partials_.find(sample);
+  return found == partials_.end() ? nullptr : &found->second;
 }
 
 void StepState::add_node(const Node& node, double work_s, Clock::TimePoint now) {

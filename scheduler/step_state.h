@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,14 +37,21 @@ class StepState {
   Status add_trajectory(wire::Trajectory trajectory);
   // ref_logprobs of samples that are there; kCorrupt otherwise.
   Status add_reference(const wire::Trajectory& scored);
+  // What a cancelled rollout had of a sample; the longest counts.
+  void add_partial(const wire::PartialRollout& partial);
   // Of one worker's update node; kInternal when workers disagree about the new weights.
   Status add_update(int update, const wire::UpdateStats& stats);
+  // The update is made again by those who have not applied it: what has been added of it but the weights' hash is void.
+  void restart_update(int update);
   // A node has ended; work_s: what it would have taken alone (waits: what it took).
   void add_node(const Node& node, double work_s, Clock::TimePoint now);
   void add_recomputed_tokens(std::int64_t tokens) { recomputed_tokens_ += tokens; }
 
   int num_trajectories() const { return num_trajectories_; }
+  bool has_trajectory(std::uint32_t sample) const { return trajectories_[sample].has_value(); }
   const wire::Trajectory& trajectory(std::uint32_t sample) const { return *trajectories_[sample]; }
+  bool has_reference(std::uint32_t sample) const { return references_.contains(sample); }
+  const wire::PartialRollout* partial(std::uint32_t sample) const;  // null = from the prompt on
 
   // After the last node. Takes the trajectories along.
   StepReport report(const PipelineSpec& spec, Clock::TimePoint now);
@@ -54,9 +62,12 @@ class StepState {
   Clock::TimePoint begin_, rollout_end_, logprob_end_;
   std::vector<std::optional<wire::Trajectory>> trajectories_;
   int num_trajectories_ = 0;
+  std::set<std::uint32_t> references_;                      // samples that have the reference's log-probs
+  std::map<std::uint32_t, wire::PartialRollout> partials_;  // by sample
   struct Update {
     double loss = 0;
-    wire::UpdateStats stats;  // sums over the workers; norm, rate and hash are the same on each
+    wire::UpdateStats stats;   // sums over the workers; norm, rate and hash are the same on each
+    std::string weights_hash;  // as the first worker told it
     bool seen = false;
   };
   std::vector<Update> updates_;

@@ -191,6 +191,15 @@ void Executor::cancel(int pipeline) {
   }
 }
 
+void Executor::abandon_all() {
+  for (int side = 0; side < kNumLaneSides; ++side) {
+    if (quanta_[static_cast<std::size_t>(side)]) threads_->wait(side);
+  }
+  for (Entry& entry : entries_) {
+    if (!entry.stage->done()) entry.cancelled = entry.stage->abandon();
+  }
+}
+
 void Executor::reshare(std::uint64_t node, double share) {
   CHECK(share > 0);
   if (Entry* entry = find(node)) entry->share = share;

@@ -63,6 +63,8 @@ class Executor {
   std::vector<Entry> take_done();
   // Cancels what can be cancelled of this pipeline; take_done() returns it.
   void cancel(int pipeline);
+  // Abandons what can be abandoned of all pipelines; take_done() returns it.
+  void abandon_all();
   // From the next quantum on. What the sub-stage has had stays counted by the share it had then; no effect when there
   // is no such node (any more).
   void reshare(std::uint64_t node, double share);

@@ -70,7 +70,11 @@ class PipelineRuntime {
   RolloutEngine& engine() { return *engine_; }
   Trainer& trainer() { return *trainer_; }
   Reward& reward() { return *reward_; }
+  // For a request to it: one that was cancelled may still be answered, and must not be taken for a later one.
+  std::uint64_t next_reward_id() { return ++last_reward_id_; }
   GradientExchange& exchange() { return *exchange_; }
+  // Between updates: whom gradients are exchanged with has changed.
+  void set_exchange(std::unique_ptr<GradientExchange> exchange) { exchange_ = std::move(exchange); }
   PipelineMemory memory() const;
 
   // After it, rollouts use the weights of `version`: copies the trained ones, which must be of that version, unless the
@@ -110,6 +114,7 @@ class PipelineRuntime {
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<PolicyWeights> weights_, rollout_weights_, reference_;
   std::int64_t rollout_version_ = 0;  // of rollout_weights_
+  std::uint64_t last_reward_id_ = 0;
   bool releases_memory_ = false;
   std::unique_ptr<Reward> reward_;
   std::unique_ptr<GradientExchange> exchange_;

@@ -37,6 +37,9 @@ class SubStage {
   virtual bool done() const = 0;
   // Drops what is under way. Done afterwards. Updates cannot be dropped: false.
   virtual bool cancel() = 0;
+  // The same when workers are gone that it may be waiting for: updates that are not applied are dropped, too. What ends
+  // by itself (copies, checkpoints) runs to its end: false.
+  virtual bool abandon() { return cancel(); }
   // Adds what this kind of sub-stage has to tell the controller. Once, when done.
   virtual void fill(wire::NodeDone& done) = 0;
   // For stall reports; empty when it waits for nobody.

@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <utility>
+
 #include "core/log.h"
 #include "workers/job/job_config.h"
 #include "workers/stages/checkpoint_stage.h"
@@ -57,29 +59,40 @@ Status WorkerLoop::serve() {
   hello.mutable_hello()->set_worker(options_.worker);
   hello.mutable_hello()->set_process(::getpid());
   hello.mutable_hello()->set_num_threads(static_cast<std::uint32_t>(options_.num_threads));
+  hello.mutable_hello()->set_machine(machine_name());
   hello.mutable_hello()->set_peer_endpoint(links_.endpoint());
   hello.mutable_hello()->set_peer_public_key(links_.public_key());
   JIGSAW_RETURN_IF_ERROR(send(hello));
-  const Clock::TimePoint start_deadline = clock_.now() + options_.controller_timeout;
+  last_heard_ = clock_.now();
   while (!shutdown_) {
     JIGSAW_ASSIGN_OR_RETURN(const bool ran, executor_.step());
     JIGSAW_RETURN_IF_ERROR(report_done());
+    JIGSAW_RETURN_IF_ERROR(report_quiesced());
     const auto wait = ran ? std::chrono::milliseconds(0) : (executor_.empty() ? kIdleWait : kWaitingWait);
     JIGSAW_RETURN_IF_ERROR(receive_all(wait));
     JIGSAW_RETURN_IF_ERROR(receive_from_peers());
+    for (LinkExchange* exchange : link_exchanges_) exchange->serve();
     JIGSAW_RETURN_IF_ERROR(send_heartbeat_if_due());
-    if (pipelines_.empty() && clock_.now() > start_deadline) {
-      return Error(ErrorCode::kTimeout, "the controller has not said what to do for " +
-                                            std::to_string(options_.controller_timeout.count() / 1000) + " s");
-    }
+    JIGSAW_RETURN_IF_ERROR(check_controller());
   }
   return ok_status();
+}
+
+Status WorkerLoop::check_controller() const {
+  if (controller_.has_ended()) {
+    return Error(ErrorCode::kUnavailable, "the controller is gone; run again with --resume");
+  }
+  const std::chrono::milliseconds limit = pipelines_.empty() ? options_.start_timeout : options_.controller_timeout;
+  if (clock_.now() - last_heard_ <= limit) return ok_status();
+  return Error(ErrorCode::kTimeout,
+               "the controller has said nothing for " + std::to_string(limit.count() / 1000) + " s");
 }
 
 Status WorkerLoop::receive_all(std::chrono::milliseconds wait) {
   while (!shutdown_) {
     JIGSAW_ASSIGN_OR_RETURN(std::optional<ReceivedMessage> received, transport_.receive(wait));
     if (!received) return ok_status();
+    last_heard_ = clock_.now();
     wire::ToWorker message;
     if (!message.ParseFromString(received->bytes)) {
       return Error(ErrorCode::kCorrupt, "the controller sent bytes that are no message");
@@ -96,6 +109,8 @@ Status WorkerLoop::handle(const wire::ToWorker& message) {
     case wire::ToWorker::kDispatch: return on_dispatch(message.dispatch());
     case wire::ToWorker::kCancel: executor_.cancel(static_cast<int>(message.cancel().pipeline())); return ok_status();
     case wire::ToWorker::kReshare: return on_reshare(message.reshare());
+    case wire::ToWorker::kQuiesce: on_quiesce(message.quiesce()); return ok_status();
+    case wire::ToWorker::kPing: return ok_status();
     case wire::ToWorker::kMembers: return on_members(message.members());
     case wire::ToWorker::kMove: return Error(ErrorCode::kUnsupported, "was told to move rollouts");
     case wire::ToWorker::kShutdown: shutdown_ = true; return ok_status();
@@ -108,6 +123,9 @@ Status WorkerLoop::on_start(const wire::Start& start) {
   if (!pipelines_.empty()) return Error(ErrorCode::kCorrupt, "was told to start twice");
   JIGSAW_ASSIGN_OR_RETURN(const Job job, read_job(start.job_yaml(), start.job_name()));
   bins_ = job.config.bins;
+  if (start.controller_machine() == machine_name() && start.controller_process() != ::getpid()) {
+    if (auto watch = ProcessWatch::open(start.controller_process()); watch.ok()) controller_ = *std::move(watch);
+  }
   wire::FromWorker message;
   std::vector<PipelineMemory> memories;
   for (std::size_t i = 0; i < job.config.pipelines.size(); ++i) {
@@ -204,6 +222,30 @@ Status WorkerLoop::on_reshare(const wire::Reshare& reshare) {
   return ok_status();
 }
 
+void WorkerLoop::on_quiesce(const wire::Quiesce& quiesce) {
+  executor_.abandon_all();
+  quiescing_ = quiesce.epoch();
+}
+
+Status WorkerLoop::report_quiesced() {
+  if (!quiescing_ || !executor_.empty()) return ok_status();
+  wire::FromWorker message;
+  message.mutable_quiesced()->set_epoch(*std::exchange(quiescing_, std::nullopt));
+  exchange_over_links();
+  return send(message);
+}
+
+// MPI knows nothing of who is gone.
+void WorkerLoop::exchange_over_links() {
+  link_exchanges_.clear();
+  for (std::size_t i = 0; i < pipelines_.size(); ++i) {
+    auto exchange = std::make_unique<LinkExchange>(links_, options_.worker, static_cast<std::uint32_t>(i), clock_);
+    link_exchanges_.push_back(exchange.get());
+    pipelines_[i]->exchange().abandon();
+    pipelines_[i]->set_exchange(std::move(exchange));
+  }
+}
+
 Status WorkerLoop::on_members(const wire::Members& members) {
   std::vector<PeerAddress> peers;
   for (const wire::Member& member : members.member()) {
@@ -230,7 +272,14 @@ Status WorkerLoop::receive_from_peers() {
 // What another worker says ends nothing here: it may be confused or out of date.
 Status WorkerLoop::handle_peer(PeerId from, const wire::PeerMessage& message) {
   switch (message.message_case()) {
+    case wire::PeerMessage::kGradientRequest:
+      if (message.gradient_request().pipeline() >= link_exchanges_.size()) break;
+      link_exchanges_[message.gradient_request().pipeline()]->on_request(from, message.gradient_request());
+      return ok_status();
     case wire::PeerMessage::kGradient:
+      if (message.gradient().pipeline() >= link_exchanges_.size()) break;
+      link_exchanges_[message.gradient().pipeline()]->on_part(from, message.gradient());
+      return ok_status();
     case wire::PeerMessage::MESSAGE_NOT_SET: break;
   }
   log_warning("link.unexpected", "from={} message={}", from, static_cast<int>(message.message_case()));

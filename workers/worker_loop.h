@@ -6,11 +6,13 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "core/clock.h"
+#include "core/process_watch.h"
 #include "core/result.h"
 #include "core/transport/peer_links.h"
 #include "core/transport/transport.h"
@@ -19,6 +21,7 @@
 #include "workers/executor.h"
 #include "workers/pipeline_runtime.h"
 #include "workers/reduction/gradient_exchange.h"
+#include "workers/reduction/link_exchange.h"
 #include "workers/trainer/single_threaded_torch.h"
 
 namespace jigsaw {
@@ -26,9 +29,10 @@ namespace jigsaw {
 struct WorkerOptions {
   PeerId worker = 1;
   int num_threads = 1;
-  std::vector<int> cpus;                                 // num_threads to bind to (cpus_for_worker), or none
-  std::uint64_t memory_bytes_max = 0;                    // of all its pipelines
-  std::chrono::milliseconds controller_timeout{120000};  // to be told to start
+  std::vector<int> cpus;                                // num_threads to bind to (cpus_for_worker), or none
+  std::uint64_t memory_bytes_max = 0;                   // of all its pipelines
+  std::chrono::milliseconds start_timeout{120000};      // to be told to start
+  std::chrono::milliseconds controller_timeout{60000};  // since the controller has last said anything
 };
 
 class WorkerLoop {
@@ -39,6 +43,8 @@ class WorkerLoop {
 
   // Until Shutdown. An error has been told to the controller already, where it could be reached.
   Status run();
+  // Whether there are other workers than at the start: gradients are then exchanged over the links.
+  bool members_have_changed() const { return !link_exchanges_.empty(); }
 
  private:
   Status serve();
@@ -49,10 +55,14 @@ class WorkerLoop {
   Status on_dispatch(const wire::Dispatch& dispatch);
   Result<std::unique_ptr<SubStage>> make_rollout(PipelineRuntime& runtime, const wire::Dispatch& dispatch);
   Status on_reshare(const wire::Reshare& reshare);
+  void on_quiesce(const wire::Quiesce& quiesce);
+  void exchange_over_links();
   Status on_members(const wire::Members& members);
   Status receive_from_peers();
   Status handle_peer(PeerId from, const wire::PeerMessage& message);
   Status report_done();
+  Status report_quiesced();
+  Status check_controller() const;
   Status send_heartbeat_if_due();
   Status send(const wire::FromWorker& message);
 
@@ -66,8 +76,11 @@ class WorkerLoop {
   const Clock& clock_;
   TokenBins bins_;
   std::vector<std::unique_ptr<PipelineRuntime>> pipelines_;
-  Executor executor_;  // after the pipelines, which its sub-stages refer to
-  Clock::TimePoint last_heartbeat_{};
+  std::vector<LinkExchange*> link_exchanges_;  // the pipelines' own, once members have changed
+  Executor executor_;                          // after the pipelines, which its sub-stages refer to
+  ProcessWatch controller_;
+  Clock::TimePoint last_heartbeat_{}, last_heard_{};
+  std::optional<std::uint64_t> quiescing_;  // epoch
   bool shutdown_ = false;
 };
 

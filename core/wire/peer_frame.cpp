@@ -5,32 +5,41 @@
 #include <cstring>
 
 namespace jigsaw {
+namespace {
+
+constexpr char kHasBytesBehind = 0;
+constexpr std::size_t kLengthBegin = 1, kMessageBegin = kLengthBegin + sizeof(std::uint32_t);
 
 static_assert(std::endian::native == std::endian::little);
 
-std::string encode_peer_frame(const wire::PeerMessage& message, std::string_view behind) {
+}  // namespace
+
+std::string begin_peer_frame(const wire::PeerMessage& message) {
   const auto length = static_cast<std::uint32_t>(message.ByteSizeLong());
-  std::string frame;
-  frame.reserve(sizeof(length) + length + behind.size());
+  std::string frame(1, kHasBytesBehind);
   frame.append(reinterpret_cast<const char*>(&length), sizeof(length));
   message.AppendToString(&frame);
-  frame.append(behind);
   return frame;
 }
 
 Result<PeerFrame> decode_peer_frame(std::string_view frame) {
-  std::uint32_t length = 0;
-  if (frame.size() >= sizeof(length)) {
-    std::memcpy(&length, frame.data(), sizeof(length));
-    frame.remove_prefix(sizeof(length));
-    PeerFrame decoded;
-    if (length <= frame.size() && decoded.message.ParseFromArray(frame.data(), static_cast<int>(length)) &&
-        decoded.message.message_case() != wire::PeerMessage::MESSAGE_NOT_SET) {
-      decoded.behind = frame.substr(length);
-      return decoded;
-    }
+  const Error corrupt(ErrorCode::kCorrupt, "bytes that are no message between workers");
+  PeerFrame decoded;
+  std::string_view message = frame;
+  if (!frame.empty() && frame.front() == kHasBytesBehind) {
+    if (frame.size() < kMessageBegin) return corrupt;
+    std::uint32_t length = 0;
+    std::memcpy(&length, frame.data() + kLengthBegin, sizeof(length));
+    message = frame.substr(kMessageBegin);
+    if (length > message.size()) return corrupt;
+    decoded.behind = message.substr(length);
+    message = message.substr(0, length);
   }
-  return Error(ErrorCode::kCorrupt, "bytes that are no message between workers");
+  if (!decoded.message.ParseFromArray(message.data(), static_cast<int>(message.size())) ||
+      decoded.message.message_case() == wire::PeerMessage::MESSAGE_NOT_SET) {
+    return corrupt;
+  }
+  return decoded;
 }
 
 }  // namespace jigsaw

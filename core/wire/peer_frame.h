@@ -1,5 +1,6 @@
-// How a PeerMessage and the bytes behind it lie in one message of a link: the length of the PeerMessage (4 bytes,
-// little-endian), the PeerMessage, the bytes. So MBs are neither copied into Protobuf nor out of it.
+// How a message of a link lies in memory: a PeerMessage alone is plain Protobuf. One with bytes behind it begins with a
+// zero byte, with which no Protobuf message begins, and the length of the PeerMessage (4 bytes, little-endian); so MBs
+// are neither copied into Protobuf nor out of it.
 #pragma once
 
 #include <string>
@@ -10,11 +11,12 @@
 
 namespace jigsaw {
 
-std::string encode_peer_frame(const wire::PeerMessage& message, std::string_view behind = {});
+// The beginning of a frame, to which the caller appends the bytes that are to be behind `message`.
+std::string begin_peer_frame(const wire::PeerMessage& message);
 
 struct PeerFrame {
   wire::PeerMessage message;
-  std::string_view behind;  // in the frame's memory
+  std::string_view behind{};  // in the frame's memory
 };
 // kCorrupt when it is none.
 Result<PeerFrame> decode_peer_frame(std::string_view frame);

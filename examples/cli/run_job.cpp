@@ -12,6 +12,7 @@
 #include "core/transport/inproc_peer_links.h"
 #include "core/transport/inproc_transport.h"
 #include "examples/cli/commands.h"
+#include "examples/cli/exit_file.h"
 #include "examples/cli/progress.h"
 #include "examples/cli/signals.h"
 #include "scheduler/controller.h"
@@ -141,7 +142,27 @@ Status run_worker(MpiSession& session, const RunRequest& request) {
   JIGSAW_ASSIGN_OR_RETURN(const CurveKeys link_keys, make_curve_keys());
   JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<PeerLinks> links, open_peer_links(link_keys));
   WorkerLoop loop(std::move(options), *transport, *links, [&session](int) { return session.make_exchange(); });
-  return loop.run();
+  const Status status = loop.run();
+  if (!status.ok() || loop.members_have_changed()) session.leave();
+  return status;
+}
+
+int run_as_controller(MpiSession& session, const RunRequest& request) {
+  catch_signals();
+  const int num_workers = session.num_workers();
+  Result<Prepared> prepared = prepare(request);
+  if (prepared.ok() && num_workers < 1) {
+    prepared =
+        Error(ErrorCode::kInvalidArgument, "mpirun -n N jigsaw run needs N >= 2: a controller and at least one worker");
+  }
+  const auto go = session.broadcast(prepared.ok() ? "go" : "");
+  if (!prepared.ok()) return report_error(prepared.error());
+  if (!go.ok()) return report_error(go.error());
+  auto transport = open_transport(session);
+  if (!transport.ok()) return report_error(transport.error());
+  const Result<RunSummary> summary = control(request, *prepared, num_workers, **transport);
+  if (!summary.ok() || summary->workers_lost > 0) session.leave();
+  return summary.ok() ? kDone : report_error(summary.error());
 }
 
 }  // namespace
@@ -220,20 +241,9 @@ int run_as_rank(const RunRequest& request) {
     }
     return kDone;
   }
-  catch_signals();
-  const int num_workers = (*session)->num_workers();
-  Result<Prepared> prepared = prepare(request);
-  if (prepared.ok() && num_workers < 1) {
-    prepared =
-        Error(ErrorCode::kInvalidArgument, "mpirun -n N jigsaw run needs N >= 2: a controller and at least one worker");
-  }
-  const auto go = (*session)->broadcast(prepared.ok() ? "go" : "");
-  if (!prepared.ok()) return report_error(prepared.error());
-  if (!go.ok()) return report_error(go.error());
-  auto transport = open_transport(**session);
-  if (!transport.ok()) return report_error(transport.error());
-  const Result<RunSummary> summary = control(request, *prepared, num_workers, **transport);
-  return summary.ok() ? kDone : report_error(summary.error());
+  const int code = run_as_controller(**session, request);
+  leave_exit_code(code);
+  return code;
 }
 
 int run_with_mpirun(const RunRequest& request, int workers) {
@@ -247,8 +257,14 @@ int run_with_mpirun(const RunRequest& request, int workers) {
   if (const int columns = terminal_columns(); columns > 0)
     ::setenv(kColumnsVariable, std::to_string(columns).c_str(), 1);
   catch_signals();
+  const ExitFile exit_file;
   const Result<int> code = run_under_mpirun(workers + 1, argv, stop_requested(), abort_requested());
-  return code.ok() ? *code : report_error(code.error());
+  if (!code.ok()) return report_error(code.error());
+  if (const auto told = exit_file.code()) return *told;
+  if (*code != kDone) return *code;
+  return report_error(Error(ErrorCode::kUnavailable,
+                            "the controller has ended without an outcome; run again with --resume to go on from the "
+                            "last checkpoint"));
 }
 
 Result<RunSummary> run_in_process(const RunRequest& request) {

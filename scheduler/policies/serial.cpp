@@ -7,12 +7,18 @@
 namespace jigsaw {
 
 Decision SerialPolicy::choose(const Plan& plan, const Capacity& capacity, Clock::TimePoint) const {
-  // Whoever is furthest behind has the workers; of those, the one in the middle of its step.
+  // Whoever is furthest behind has the workers; of those, the one in the middle of its step. With stale weights several
+  // have begun theirs; whose updates are under way goes on.
   int chosen = -1;
+  const auto progress = [&](int pipeline) {
+    const std::int64_t step = plan.step(pipeline);
+    return (plan.step_started(pipeline, step) ? 1 : 0) +
+           (plan.kind_started(pipeline, step, SubStageKind::kUpdate) ? 1 : 0);
+  };
   const auto before_chosen = [&](int pipeline) {
     if (chosen < 0 || plan.step(pipeline) != plan.step(chosen))
       return chosen < 0 || plan.step(pipeline) < plan.step(chosen);
-    return plan.step_started(pipeline, plan.step(pipeline)) && !plan.step_started(chosen, plan.step(chosen));
+    return progress(pipeline) > progress(chosen);
   };
   for (int pipeline = 0; pipeline < plan.num_pipelines(); ++pipeline) {
     if (!plan.done(pipeline) && before_chosen(pipeline)) chosen = pipeline;

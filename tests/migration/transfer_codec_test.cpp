@@ -111,14 +111,14 @@ TEST(TransferCodecTest, LengthsThatLieAreRefusedBeforeMemoryIsTaken) {
   std::string behind(100, 'x');
   const std::string honest = frames_of(behind, Compression::kNone, 100)[0];
   behind += honest.substr(honest.size() - 8);  // its checksum
-  const auto chunk = receive(encode_peer_frame(message, behind));
+  const auto chunk = receive(begin_peer_frame(message) + behind);
   ASSERT_FALSE(chunk.ok());
   EXPECT_THAT(chunk.error().message(), HasSubstr("too large"));
   message.mutable_chunk()->set_raw_bytes(1000);
-  EXPECT_THAT(receive(encode_peer_frame(message, behind)).error().message(), HasSubstr("decompress"));
-  EXPECT_FALSE(decode_peer_frame(std::string("\xff\xff\xff\xff", 4)).ok());
+  EXPECT_THAT(receive(begin_peer_frame(message) + behind).error().message(), HasSubstr("decompress"));
+  EXPECT_FALSE(decode_peer_frame(std::string("\0\xff\xff\xff\xff", 5)).ok());
   EXPECT_FALSE(decode_peer_frame("").ok());
-  EXPECT_FALSE(decode_peer_frame(std::string(4, '\0')).ok());  // an empty message
+  EXPECT_FALSE(decode_peer_frame(std::string(5, '\0')).ok());  // an empty message
 }
 
 TEST(TransferCodecTest, PayloadsWithGapsAreNotComplete) {

@@ -131,8 +131,8 @@ TEST_F(ControllerTest, AFailureNamesTheWorkerAndAllAreShutDown) {
   EXPECT_EQ(cluster.shutdowns, 2);
 }
 
-TEST_F(ControllerTest, ASilentWorkerIsNamedWithinTheTimeout) {
-  cluster.hold_after = 0;
+TEST_F(ControllerTest, ASilentWorkerIsGivenUpWithinTheTimeoutAndTheOthersDoItsWork) {
+  cluster.hold_after = 1;
   cluster.silent = {};
   struct Silencer : Recorder {
     FakeCluster* cluster = nullptr;
@@ -144,10 +144,11 @@ TEST_F(ControllerTest, ASilentWorkerIsNamedWithinTheTimeout) {
   options.worker_timeout = std::chrono::milliseconds(5000);
   Controller controller({spec_of("a", 1)}, {StartPoint{}}, options, *make_policy("greedy"), cluster, silencer, clock);
   const auto summary = controller.run();
-  ASSERT_FALSE(summary.ok());
-  EXPECT_THAT(summary.error().message(), HasSubstr("worker 2 has been silent for 5 s"));
-  EXPECT_THAT(summary.error().message(), HasSubstr("pipeline 'a' waits for prefill@1, prefill@2"));
-  EXPECT_THAT(summary.error().message(), HasSubstr("worker 1 waits for reward 'judge'"));
+  ASSERT_TRUE(summary.ok()) << summary.error().message();
+  EXPECT_EQ(summary->pipelines[0].steps, 1);
+  EXPECT_GT(clock.now(), Clock::TimePoint(options.worker_timeout));
+  EXPECT_THAT(cluster.log, ElementsAre("rollout@1 p0 s1", "rollout@2 p0 s1", "rollout@1 p0 s1", "update@1 p0 s1",
+                                       "checkpoint@1 p0 s1"));
 }
 
 TEST_F(ControllerTest, WorkersThatNeverConnectAreNamed) {

@@ -41,6 +41,7 @@ class FakeCluster : public Transport {
     CHECK(message.ParseFromString(bytes));
     if (message.has_start()) on_start(to, message.start());
     if (message.has_dispatch()) on_dispatch(to, message.dispatch());
+    if (message.has_quiesce()) on_quiesce(to, message.quiesce().epoch());
     if (message.has_cancel()) on_cancel(to, message.cancel().pipeline());
     if (message.has_shutdown()) ++shutdowns;
     return ok_status();
@@ -48,6 +49,7 @@ class FakeCluster : public Transport {
 
   Result<std::optional<ReceivedMessage>> receive(std::chrono::milliseconds wait) override {
     if (queue_.empty()) {
+      if (wait.count() == 0) return std::optional<ReceivedMessage>();
       clock_.advance(wait);
       for (PeerId worker = 1; worker <= static_cast<PeerId>(num_workers_); ++worker) {
         wire::FromWorker heartbeat;
@@ -100,13 +102,24 @@ class FakeCluster : public Transport {
   void on_cancel(PeerId worker, std::uint32_t pipeline) {
     ++cancels;
     std::erase_if(held_, [&](const auto& held) {
-      if (held.first != worker || held.second.pipeline() != pipeline) return false;
-      wire::FromWorker message;
-      message.mutable_node_done()->set_node(held.second.node());
-      message.mutable_node_done()->set_cancelled(true);
-      reply(worker, message);
-      return true;
+      return held.first == worker && held.second.pipeline() == pipeline && cancelled(worker, held.second);
     });
+  }
+
+  void on_quiesce(PeerId worker, std::uint64_t epoch) {
+    std::erase_if(held_, [&](const auto& held) { return held.first == worker && cancelled(worker, held.second); });
+    wire::FromWorker message;
+    message.mutable_quiesced()->set_epoch(epoch);
+    reply(worker, message);
+    hold_after = -1;
+  }
+
+  bool cancelled(PeerId worker, const wire::Dispatch& dispatch) {
+    wire::FromWorker message;
+    message.mutable_node_done()->set_node(dispatch.node());
+    message.mutable_node_done()->set_cancelled(true);
+    reply(worker, message);
+    return true;
   }
 
   void answer(PeerId worker, const wire::Dispatch& dispatch) {

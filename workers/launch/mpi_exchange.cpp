@@ -5,10 +5,14 @@
 #include <condition_variable>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "core/check.h"
+#include "core/log.h"
+#include "workers/reduction/segment_sum.h"
 
 namespace jigsaw {
 namespace {
@@ -17,7 +21,6 @@ constexpr int kPartialTag = 1, kResultTag = 2;
 // Tests without a message that has ended before the thread sleeps: a message moves in pieces, one or a few a test.
 constexpr int kIdleTestsMax = 50;
 constexpr std::chrono::microseconds kIdleWait{100};
-constexpr std::size_t kSegmentAlignment = 16;               // floats: a cache line
 constexpr std::size_t kChunkFloats = std::size_t{1} << 18;  // of one message
 
 // The transfers run on a thread of their own, so that they go on while the executor computes: MPI moves large messages
@@ -30,31 +33,37 @@ class MpiExchange : public GradientExchange {
     thread_ = std::jthread([this](std::stop_token stop) { serve(stop); });
   }
   ~MpiExchange() override {
-    thread_.request_stop();
-    changed_.notify_all();
-    thread_.join();
+    stop_thread();
     int finalized = 0;
     MPI_Finalized(&finalized);
-    if (finalized == 0) MPI_Comm_free(&communicator_);
+    if (finalized == 0 && !is_abandoned_) MPI_Comm_free(&communicator_);
   }
 
-  Status start(std::span<const std::uint32_t> owners, SlotSum& sum, std::span<float> result) override {
+  Status start(ExchangeWork work, SlotSum sum, std::size_t num_floats) override {
     const std::scoped_lock lock(mutex_);
-    CHECK(phase_ == Phase::kIdle);
-    owners_.assign(owners.begin(), owners.end());
-    result_ = result;
-    own_ = &sum;
-    outcome_.reset();
+    CHECK(phase_ == Phase::kIdle && !is_abandoned_);
+    CHECK(work.participants.size() == static_cast<std::size_t>(num_workers_));
+    owners_ = std::move(work.owners);
+    buffers_.result = sum.take_buffer(num_floats);
+    buffers_.own = std::move(sum);
     phase_ = Phase::kPartials;
     changed_.notify_all();
     return ok_status();
   }
 
-  Result<bool> poll() override {
+  Result<std::optional<AlignedFloats>> poll() override {
     const std::scoped_lock lock(mutex_);
-    if (!outcome_) return false;
-    if (!outcome_->ok()) return outcome_->error();
-    return true;
+    if (!std::exchange(has_result_, false)) return std::optional<AlignedFloats>();
+    return std::optional<AlignedFloats>(std::move(buffers_.result));
+  }
+
+  // MPI keeps its hands on the buffers of transfers that do not end, and has no way to take them from it: they stay
+  // until the process ends.
+  void abandon() override {
+    stop_thread();
+    is_abandoned_ = true;
+    static auto* const kept = new std::vector<Buffers>();
+    if (!buffers_.requests.empty()) kept->push_back(std::move(buffers_));
   }
 
   std::string waiting_for() const override {
@@ -65,41 +74,53 @@ class MpiExchange : public GradientExchange {
 
  private:
   enum class Phase { kIdle, kPartials, kResult };
-  struct Segment {
-    std::size_t begin = 0, end = 0;
-    std::size_t size() const { return end - begin; }
+  // What MPI reads and writes.
+  struct Buffers {
+    SlotSum own{0};
+    AlignedFloats result;
+    std::vector<SegmentPartial> received;
+    std::vector<MPI_Request> requests;
   };
-  struct Partial {
-    TreeNode node;
-    AlignedFloats sum;
-  };
+
+  void stop_thread() {
+    if (!thread_.joinable()) return;
+    thread_.request_stop();
+    changed_.notify_all();
+    thread_.join();
+  }
 
   // The thread: one exchange after the other.
   void serve(std::stop_token stop) {
     std::unique_lock lock(mutex_);
     while (changed_.wait(lock, stop, [&] { return phase_ == Phase::kPartials; })) {
       lock.unlock();
-      Status outcome = exchange(stop);
+      const Status outcome = exchange(stop);
       lock.lock();
+      if (!outcome.ok() && !stop.stop_requested()) {
+        // This thread has noticed before the controller has.
+        log_warning("exchange.broken", "error=\"{}\": a worker is gone; waiting for the controller to go on without it",
+                    outcome.error().message());
+        changed_.wait(lock, stop, [] { return false; });
+      }
       phase_ = Phase::kIdle;
       if (stop.stop_requested()) return;
-      outcome_ = std::move(outcome);
+      has_result_ = true;
     }
   }
 
   Status exchange(const std::stop_token& stop) {
-    received_.clear();
+    buffers_.received.clear();
     for (int peer = 0; peer < num_workers_; ++peer) {
       if (peer == self_) continue;
       for (const TreeNode node : partial_sums(owners_, static_cast<std::uint32_t>(peer + 1))) {
-        received_.push_back({node, AlignedFloats(segment(self_).size())});
-        JIGSAW_RETURN_IF_ERROR(receive(received_.back().sum.span(), peer, kPartialTag));
+        buffers_.received.push_back({node, AlignedFloats(segment(self_).size())});
+        JIGSAW_RETURN_IF_ERROR(receive(buffers_.received.back().sum.span(), peer, kPartialTag));
       }
     }
     for (int peer = 0; peer < num_workers_; ++peer) {
       if (peer == self_) continue;
       const Segment part = segment(peer);
-      for (const auto& [node, buffer] : own_->partials()) {
+      for (const auto& [node, buffer] : buffers_.own.partials()) {
         JIGSAW_RETURN_IF_ERROR(send(buffer.span().subspan(part.begin, part.size()), peer, kPartialTag));
       }
     }
@@ -113,19 +134,20 @@ class MpiExchange : public GradientExchange {
     return finish_transfers(stop);
   }
 
-  // Until all requests are done, or `stop`: then they are left to MPI_Finalize. How long peers take is not for this
-  // thread to judge; the controller notices who is gone.
+  // Until all requests are done, or `stop`. How long peers take is not for this thread to judge; the controller notices
+  // who is gone.
   Status finish_transfers(const std::stop_token& stop) {
     int idle_tests = 0;
-    while (!requests_.empty() && !stop.stop_requested()) {
+    std::vector<MPI_Request>& requests = buffers_.requests;
+    while (!requests.empty() && !stop.stop_requested()) {
       int num_done = 0;
-      done_.resize(requests_.size());
-      if (MPI_Testsome(static_cast<int>(requests_.size()), requests_.data(), &num_done, done_.data(),
+      done_.resize(requests.size());
+      if (MPI_Testsome(static_cast<int>(requests.size()), requests.data(), &num_done, done_.data(),
                        MPI_STATUSES_IGNORE) != MPI_SUCCESS) {
-        return Error(ErrorCode::kUnavailable, "exchanging gradients: a worker is gone");
+        return Error(ErrorCode::kUnavailable, "exchanging gradients");
       }
       if (num_done > 0) {
-        std::erase(requests_, MPI_REQUEST_NULL);
+        std::erase(requests, MPI_REQUEST_NULL);
         idle_tests = 0;
       } else if (++idle_tests > kIdleTestsMax) {
         std::this_thread::sleep_for(kIdleWait);
@@ -137,34 +159,20 @@ class MpiExchange : public GradientExchange {
   }
 
   // Worker `peer`'s part of the flat gradient (from 0).
-  Segment segment(int peer) const {
-    const std::size_t units = (result_.size() + kSegmentAlignment - 1) / kSegmentAlignment;
-    const auto cut = [&](int i) {
-      return std::min(result_.size(),
-                      units * static_cast<std::size_t>(i) / static_cast<std::size_t>(num_workers_) * kSegmentAlignment);
-    };
-    return {cut(peer), cut(peer + 1)};
-  }
+  Segment segment(int peer) const { return segment_of(buffers_.result.size(), peer, num_workers_); }
 
   // All partial sums of the own segment are here: sum them and send the outcome round.
   Status finish_segment() {
-    Lane lane(1);
     const Segment own = segment(self_);
-    SlotSum total(static_cast<int>(owners_.size()));
-    for (Partial& partial : received_) total.add(lane, partial.node, std::move(partial.sum));
-    for (const auto& [node, buffer] : own_->partials()) {
-      AlignedFloats part(own.size());
-      std::copy_n(buffer.data() + own.begin, own.size(), part.data());
-      total.add(lane, node, std::move(part));
-    }
-    CHECK(total.partials().size() == 1);
-    std::copy_n(total.partials().begin()->second.data(), own.size(), result_.data() + own.begin);
-    received_.clear();
+    const AlignedFloats sum =
+        sum_segment(static_cast<int>(owners_.size()), buffers_.own, own, std::exchange(buffers_.received, {}));
+    const std::span<float> result = buffers_.result.span();
+    std::copy_n(sum.data(), own.size(), result.data() + own.begin);
     for (int peer = 0; peer < num_workers_; ++peer) {
       if (peer == self_) continue;
       const Segment theirs = segment(peer);
-      JIGSAW_RETURN_IF_ERROR(receive(result_.subspan(theirs.begin, theirs.size()), peer, kResultTag));
-      JIGSAW_RETURN_IF_ERROR(send(result_.subspan(own.begin, own.size()), peer, kResultTag));
+      JIGSAW_RETURN_IF_ERROR(receive(result.subspan(theirs.begin, theirs.size()), peer, kResultTag));
+      JIGSAW_RETURN_IF_ERROR(send(result.subspan(own.begin, own.size()), peer, kResultTag));
     }
     return ok_status();
   }
@@ -177,7 +185,7 @@ class MpiExchange : public GradientExchange {
           MPI_SUCCESS) {
         return Error(ErrorCode::kUnavailable, "sending gradients to worker " + std::to_string(peer + 1));
       }
-      requests_.push_back(request);
+      buffers_.requests.push_back(request);
     }
     return ok_status();
   }
@@ -190,25 +198,21 @@ class MpiExchange : public GradientExchange {
           MPI_SUCCESS) {
         return Error(ErrorCode::kUnavailable, "receiving gradients of worker " + std::to_string(peer + 1));
       }
-      requests_.push_back(request);
+      buffers_.requests.push_back(request);
     }
     return ok_status();
   }
 
   MPI_Comm communicator_;
   int self_ = 0, num_workers_ = 1;
-  mutable std::mutex
-      mutex_;  // guards what follows, but that owners, own and result are the thread's while it exchanges
+  bool is_abandoned_ = false;  // the executor thread's own
+  mutable std::mutex mutex_;   // guards what follows, but that owners and buffers are the thread's while it exchanges
   std::condition_variable_any changed_;
   Phase phase_ = Phase::kIdle;
   std::vector<std::uint32_t> owners_;
-  SlotSum* own_ = nullptr;
-  std::span<float> result_;
-  std::optional<Status> outcome_;  // of the last exchange
-  // The thread's own.
-  std::vector<Partial> received_;
-  std::vector<MPI_Request> requests_;
-  std::vector<int> done_;
+  Buffers buffers_;
+  bool has_result_ = false;
+  std::vector<int> done_;  // the thread's own
   std::jthread thread_;
 };
 

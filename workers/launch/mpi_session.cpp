@@ -71,6 +71,7 @@ Result<std::unique_ptr<MpiSession>> MpiSession::init() {
 }
 
 MpiSession::~MpiSession() {
+  if (has_left_) return;
   const ExitTimer timer(kFinalizeMax);
   if (communicators_->workers != MPI_COMM_NULL) MPI_Comm_free(&communicators_->workers);
   MPI_Finalize();

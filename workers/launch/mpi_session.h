@@ -18,10 +18,13 @@ bool started_by_mpirun();
 class MpiSession {
  public:
   static Result<std::unique_ptr<MpiSession>> init();
-  // Ends MPI; bounded: a rank that is gone cannot hold this one for longer than 20 s.
+  // Ends MPI, unless this rank has left; bounded: a rank that hangs cannot hold this one for longer than 20 s.
   ~MpiSession();
   MpiSession(const MpiSession&) = delete;
   MpiSession& operator=(const MpiSession&) = delete;
+
+  // Some rank is gone: nothing collective can work any more, and the process ends without MPI_Finalize.
+  void leave() { has_left_ = true; }
 
   int rank() const { return rank_; }
   int num_workers() const { return num_ranks_ - 1; }
@@ -40,6 +43,7 @@ class MpiSession {
   struct Communicators;
   MpiSession();
   int rank_ = 0, num_ranks_ = 1;
+  bool has_left_ = false;
   std::unique_ptr<Communicators> communicators_;
 };
 

@@ -52,6 +52,7 @@ Result<int> run_under_mpirun(int num_ranks, const std::vector<std::string>& argv
                                         "-n",
                                         std::to_string(num_ranks),
                                         "--oversubscribe",
+                                        "--enable-recovery",  // a rank that is killed does not end the others
                                         "--bind-to",
                                         "none",
                                         "--mca",

@@ -2,10 +2,11 @@
 // only; nothing here blocks.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <span>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,14 +15,21 @@
 
 namespace jigsaw {
 
+struct ExchangeWork {
+  std::vector<std::uint32_t> owners;        // worker of each gradient slot
+  std::vector<std::uint32_t> participants;  // workers that exchange, ascending; all owners are among them
+  std::uint64_t attempt = 0;                // the same on all participants, and of this exchange alone
+};
+
 class GradientExchange {
  public:
   virtual ~GradientExchange() = default;
-  // Every worker calls this once an update, with the same owners and its own partial sums. `sum` and `result` stay
-  // where they are until poll() has said true.
-  virtual Status start(std::span<const std::uint32_t> owners, SlotSum& sum, std::span<float> result) = 0;
-  // True when `result` holds the whole gradient.
-  virtual Result<bool> poll() = 0;
+  // Every participant calls this once an update, with its own partial sums, if it has any, of so many floats each.
+  virtual Status start(ExchangeWork work, SlotSum sum, std::size_t num_floats) = 0;
+  // The whole gradient, once, when it is here.
+  virtual Result<std::optional<AlignedFloats>> poll() = 0;
+  // Some of those it exchanges with are gone: it ends what is under way, and is used no more.
+  virtual void abandon() = 0;
   // For stall reports: whom we wait for.
   virtual std::string waiting_for() const = 0;
 };

@@ -1,4 +1,4 @@
-#include <algorithm>
+#include <utility>
 
 #include "core/check.h"
 #include "workers/reduction/gradient_exchange.h"
@@ -8,15 +8,19 @@ namespace {
 
 class LocalExchange : public GradientExchange {
  public:
-  Status start(std::span<const std::uint32_t>, SlotSum& sum, std::span<float> result) override {
+  Status start(ExchangeWork, SlotSum sum, std::size_t num_floats) override {
     CHECK(sum.partials().size() == 1);
-    const AlignedFloats& root = sum.partials().begin()->second;
-    CHECK(root.size() == result.size());
-    std::copy(root.data(), root.data() + root.size(), result.data());
+    AlignedFloats& root = sum.partials().begin()->second;
+    CHECK(root.size() == num_floats);
+    whole_ = std::move(root);
     return ok_status();
   }
-  Result<bool> poll() override { return true; }
+  Result<std::optional<AlignedFloats>> poll() override { return std::exchange(whole_, std::nullopt); }
+  void abandon() override { whole_.reset(); }
   std::string waiting_for() const override { return ""; }
+
+ private:
+  std::optional<AlignedFloats> whole_;
 };
 
 }  // namespace

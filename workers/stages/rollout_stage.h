@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,7 @@ class RolloutStage : public SubStage {
   bool runnable() const override { return !samples_.empty() && !runtime_.engine().idle(); }
   Status run_quantum(Lane& lane) override;
   bool done() const override { return samples_.empty(); }
+  // What the samples that have not ended had so far is told in fill().
   bool cancel() override;
   std::string waiting_for() const override { return runnable() ? "" : runtime_.reward().waiting_for(); }
   void fill(wire::NodeDone& done) override;
@@ -46,17 +48,21 @@ class RolloutStage : public SubStage {
       : runtime_(runtime), listener_(std::move(listener)), phase_(phase) {}
   Status ask_for_reward(const RolloutOutput& output);
   Status take_rewards();
+  void keep_partial(std::uint64_t index, std::span<const TokenId> tokens, std::span<const float> logprobs);
 
   struct Sample {
     Prompt prompt;
+    std::uint64_t reward_id = 0;  // once its reward is asked for
     wire::Trajectory trajectory;  // complete but for the reward once the rollout has ended
   };
   PipelineRuntime& runtime_;
   RolloutListener listener_;
   RolloutPhase phase_;
-  std::optional<SubStageKind> entered_;      // not told yet
-  std::vector<RolloutOutput> ended_;         // no reward asked for yet
-  std::map<std::uint64_t, Sample> samples_;  // those without a reward yet, by index in the step
+  std::optional<SubStageKind> entered_;                      // not told yet
+  std::vector<RolloutOutput> ended_;                         // no reward asked for yet
+  std::map<std::uint64_t, Sample> samples_;                  // those without a reward yet, by index in the step
+  std::map<std::uint64_t, std::uint64_t> sample_of_reward_;  // by the reward's id
+  std::vector<wire::PartialRollout> partials_;               // once cancelled
   std::int64_t recomputed_tokens_ = 0;
 };
 

@@ -7,8 +7,12 @@
 
 namespace jigsaw {
 
-UpdateStage::UpdateStage(PipelineRuntime& runtime, std::vector<std::uint32_t> owners)
-    : runtime_(runtime), owners_(std::move(owners)), sum_(static_cast<int>(owners_.size())) {}
+UpdateStage::UpdateStage(PipelineRuntime& runtime, const wire::UpdateWork& work)
+    : runtime_(runtime),
+      work_{.owners = {work.slot_owner().begin(), work.slot_owner().end()},
+            .participants = {work.participants().begin(), work.participants().end()},
+            .attempt = work.attempt()},
+      sum_(work.slot_owner_size()) {}
 
 Result<std::unique_ptr<UpdateStage>> UpdateStage::create(PipelineRuntime& runtime, std::uint32_t worker,
                                                          const wire::UpdateWork& work) {
@@ -16,10 +20,11 @@ Result<std::unique_ptr<UpdateStage>> UpdateStage::create(PipelineRuntime& runtim
   std::vector<TrainingSample> samples;
   for (const wire::Trajectory& trajectory : work.trajectories()) samples.push_back(to_training_sample(trajectory));
   JIGSAW_ASSIGN_OR_RETURN(BatchAdvantages advantages, compute_advantages(runtime.config().algorithm, samples));
-  std::unique_ptr<UpdateStage> stage(new UpdateStage(runtime, {work.slot_owner().begin(), work.slot_owner().end()}));
-  const std::size_t num_slots = stage->owners_.size();
+  std::unique_ptr<UpdateStage> stage(new UpdateStage(runtime, work));
+  const std::vector<std::uint32_t>& owners = stage->work_.owners;
+  const std::size_t num_slots = owners.size();
   for (std::size_t slot = 0; slot < num_slots; ++slot) {
-    if (stage->owners_[slot] != worker) continue;
+    if (owners[slot] != worker) continue;
     SlotBatch batch{.slot = static_cast<int>(slot),
                     .samples = {},
                     .advantages = {},
@@ -81,14 +86,25 @@ void UpdateStage::end_slot(Lane& lane) {
 
 Status UpdateStage::poll() {
   if (phase_ == Phase::kSummed) {
-    gradient_ = sum_.take_buffer(runtime_.weights().floats().size());
-    JIGSAW_RETURN_IF_ERROR(runtime_.exchange().start(owners_, sum_, gradient_.span()));
+    JIGSAW_RETURN_IF_ERROR(
+        runtime_.exchange().start(std::move(work_), std::move(sum_), runtime_.weights().floats().size()));
     phase_ = Phase::kExchange;
   }
   if (phase_ != Phase::kExchange) return ok_status();
-  JIGSAW_ASSIGN_OR_RETURN(const bool arrived, runtime_.exchange().poll());
-  if (arrived) phase_ = Phase::kApply;
+  JIGSAW_ASSIGN_OR_RETURN(std::optional<AlignedFloats> whole, runtime_.exchange().poll());
+  if (!whole) return ok_status();
+  gradient_ = *std::move(whole);
+  phase_ = Phase::kApply;
   return ok_status();
+}
+
+// The weights are as they were before it, on this worker.
+bool UpdateStage::abandon() {
+  if (phase_ == Phase::kExchange) runtime_.exchange().abandon();
+  runtime_.on_training_ended();
+  is_abandoned_ = true;
+  phase_ = Phase::kDone;
+  return true;
 }
 
 }  // namespace jigsaw

@@ -13,6 +13,7 @@
 
 #include "core/wire/messages.pb.h"
 #include "workers/pipeline_runtime.h"
+#include "workers/reduction/gradient_exchange.h"
 #include "workers/reduction/slot_sum.h"
 #include "workers/sub_stage.h"
 
@@ -31,26 +32,30 @@ class UpdateStage : public SubStage {
   Status run_quantum(Lane& lane) override;
   bool done() const override { return phase_ == Phase::kDone; }
   bool cancel() override { return false; }
+  bool abandon() override;
   std::string waiting_for() const override {
     return phase_ == Phase::kExchange ? runtime_.exchange().waiting_for() : "";
   }
-  void fill(wire::NodeDone& done) override { *done.mutable_update() = stats_; }
+  void fill(wire::NodeDone& done) override {
+    if (!is_abandoned_) *done.mutable_update() = stats_;
+  }
 
  private:
   enum class Phase { kSlots, kSummed, kExchange, kApply, kDone };
 
-  UpdateStage(PipelineRuntime& runtime, std::vector<std::uint32_t> owners);
+  UpdateStage(PipelineRuntime& runtime, const wire::UpdateWork& work);
   Status run_slot_quantum(Lane& lane);
   void end_slot(Lane& lane);
 
   PipelineRuntime& runtime_;
-  std::vector<std::uint32_t> owners_;
+  ExchangeWork work_;
   std::map<int, SlotBatch> slots_;  // own ones that are not begun, by slot
   int current_slot_ = -1;
   SlotSum sum_;
   AlignedFloats gradient_;  // the whole one, after the exchange
   wire::UpdateStats stats_;
   Phase phase_ = Phase::kSlots;
+  bool is_abandoned_ = false;
 };
 
 }  // namespace jigsaw

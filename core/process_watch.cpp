@@ -1,0 +1,52 @@
+#include "core/process_watch.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <utility>
+
+namespace jigsaw {
+
+std::string machine_name() {
+  std::string boot;
+  std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), boot);
+  struct stat names {};
+  if (boot.empty() || ::stat("/proc/self/ns/pid", &names) != 0) return "";
+  return boot + "/" + std::to_string(names.st_ino);
+}
+
+Result<ProcessWatch> ProcessWatch::open(int pid) {
+  const auto fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+  if (fd >= 0) return ProcessWatch(fd);
+  return Error(errno == ESRCH ? ErrorCode::kNotFound : ErrorCode::kUnsupported,
+               "cannot watch process " + std::to_string(pid) + ": " + std::strerror(errno));
+}
+
+ProcessWatch::~ProcessWatch() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+ProcessWatch::ProcessWatch(ProcessWatch&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+ProcessWatch& ProcessWatch::operator=(ProcessWatch&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+bool ProcessWatch::has_ended() const {
+  if (fd_ < 0) return false;
+  pollfd ended{fd_, POLLIN, 0};
+  return ::poll(&ended, 1, 0) > 0;
+}
+
+void ProcessWatch::kill() {
+  if (fd_ >= 0) (void)::syscall(SYS_pidfd_send_signal, fd_, SIGKILL, nullptr, 0);
+}
+
+}  // namespace jigsaw

@@ -1,0 +1,99 @@
+// Workers die at any moment; what is trained stays the same.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "scheduler/controller.h"
+#include "tests/support/losing_cluster.h"
+
+namespace jigsaw {
+namespace {
+
+using testing::HasSubstr;
+
+class Recorder : public RunObserver {
+ public:
+  std::map<std::pair<int, std::int64_t>, std::multiset<std::uint32_t>> samples;  // by pipeline and step
+  std::map<int, std::vector<std::int64_t>> checkpoints;
+
+  Status on_step(const StepReport& report) override {
+    auto& of_step = samples[{report.pipeline, report.step}];
+    for (const wire::Trajectory& trajectory : report.trajectories) of_step.insert(trajectory.sample());
+    return ok_status();
+  }
+  Status on_checkpoint(int pipeline, std::int64_t step, const std::string&) override {
+    checkpoints[pipeline].push_back(step);
+    return ok_status();
+  }
+  void on_sample(int, std::int64_t, int, int) override {}
+  void on_tick() override {}
+};
+
+// All that a step can have: a reference, several updates, checkpoints, and a rollout that runs ahead.
+std::vector<PipelineSpec> pipelines() {
+  PipelineSpec plain;
+  plain.name = "plain";
+  plain.steps = 5;
+  plain.prompts_per_step = 5;
+  plain.group_size = 2;
+  plain.grad_slots = 4;
+  plain.updates_per_step = 2;
+  plain.needs_reference = true;
+  plain.checkpoint_every = 2;
+  PipelineSpec ahead = plain;
+  ahead.name = "ahead";
+  ahead.staleness = 1;
+  ahead.updates_per_step = 1;
+  return {plain, ahead};
+}
+
+struct Outcome {
+  Result<RunSummary> summary;
+  Recorder recorder;
+  int deaths = 0;
+};
+
+Outcome run(int num_workers, std::uint32_t seed, double death_chance, int deaths_max) {
+  FakeClock clock;
+  LosingCluster cluster(num_workers, seed, clock);
+  cluster.death_chance = death_chance;
+  cluster.deaths_max = deaths_max;
+  Recorder recorder;
+  ControllerOptions options;
+  options.num_workers = num_workers;
+  options.worker_timeout = std::chrono::seconds(5);
+  options.checkpoint_root = "ckpt";
+  Controller controller(pipelines(), {StartPoint{}, StartPoint{}}, options, *make_policy("lookahead"), cluster,
+                        recorder, clock);
+  Result<RunSummary> summary = controller.run();
+  return {std::move(summary), std::move(recorder), cluster.deaths};
+}
+
+TEST(ControllerLossesTest, WhateverDiesTheSameIsTrained) {
+  const Outcome reference = run(4, 1, 0, 0);
+  ASSERT_TRUE(reference.summary.ok()) << reference.summary.error().message();
+  int runs_with_deaths = 0;
+  for (std::uint32_t seed = 1; seed <= 400; ++seed) {
+    const Outcome outcome = run(4, seed, 0.03, 3);
+    ASSERT_TRUE(outcome.summary.ok()) << "seed " << seed << ": " << outcome.summary.error().message();
+    runs_with_deaths += outcome.deaths > 0 ? 1 : 0;
+    for (std::size_t i = 0; i < 2; ++i) {
+      ASSERT_EQ(outcome.summary->pipelines[i].weights_hash, reference.summary->pipelines[i].weights_hash)
+          << "seed " << seed << ", pipeline " << i;
+      ASSERT_EQ(outcome.summary->pipelines[i].steps, 5);
+    }
+    ASSERT_EQ(outcome.recorder.samples, reference.recorder.samples) << "seed " << seed;
+    ASSERT_EQ(outcome.recorder.checkpoints, reference.recorder.checkpoints) << "seed " << seed;
+  }
+  EXPECT_GT(runs_with_deaths, 300);
+}
+
+TEST(ControllerLossesTest, WithoutAnyWorkerLeftTheRunEndsAndSaysHowToGoOn) {
+  const Outcome outcome = run(2, 3, 0.2, 2);
+  ASSERT_EQ(outcome.deaths, 2);
+  ASSERT_FALSE(outcome.summary.ok());
+  EXPECT_THAT(outcome.summary.error().message(), HasSubstr("no worker is left"));
+  EXPECT_THAT(outcome.summary.error().message(), HasSubstr("--resume"));
+}
+
+}  // namespace
+}  // namespace jigsaw

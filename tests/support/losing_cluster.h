@@ -1,0 +1,238 @@
+// A cluster whose workers may die at any message, in one thread and reproducible by seed: a Transport for the
+// controller. Workers do no more than what the controller relies on: they send finished samples one by one, exchange
+// gradients among the participants of an update and then apply it, each at a moment of its own, and answer Quiesce.
+// "Weights" are a hash of all that has been trained, so that two runs that train the same end in the same.
+#pragma once
+
+#include <algorithm>
+#include <deque>
+#include <functional>
+#include <map>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/check.h"
+#include "core/transport/transport.h"
+#include "core/wire/messages.pb.h"
+#include "tests/support/fake_clock.h"
+
+namespace jigsaw {
+
+class LosingCluster : public Transport {
+ public:
+  LosingCluster(int num_workers, std::uint32_t seed, FakeClock& clock)
+      : random_(seed), clock_(clock), workers_(static_cast<std::size_t>(num_workers) + 1) {
+    for (PeerId worker = 1; worker < workers_.size(); ++worker) {
+      wire::FromWorker hello;
+      hello.mutable_hello()->set_worker(worker);
+      reply(worker, hello);
+    }
+  }
+
+  // Of each event that a worker could die at.
+  double death_chance = 0;
+  int deaths_max = 0;
+  int deaths = 0;
+
+  Status send(PeerId to, std::string bytes) override {
+    Worker& worker = workers_[to];
+    if (worker.dead) {
+      return coin(0.5) ? ok_status() : Status(Error(ErrorCode::kUnavailable, "worker " + std::to_string(to)));
+    }
+    wire::ToWorker message;
+    CHECK(message.ParseFromString(bytes));
+    if (message.has_start()) on_start(to, message.start());
+    if (message.has_dispatch()) on_dispatch(to, message.dispatch());
+    if (message.has_quiesce()) on_quiesce(to, message.quiesce().epoch());
+    return ok_status();
+  }
+
+  Result<std::optional<ReceivedMessage>> receive(std::chrono::milliseconds wait) override {
+    if (outbox_.empty()) {
+      clock_.advance(wait + std::chrono::milliseconds(1));
+      for (PeerId worker = 1; worker < workers_.size(); ++worker) {
+        wire::FromWorker heartbeat;
+        heartbeat.mutable_heartbeat();
+        reply(worker, heartbeat);
+      }
+      // A random piece of work of a random worker.
+      std::vector<std::pair<PeerId, std::size_t>> pieces;
+      for (PeerId worker = 1; worker < workers_.size(); ++worker) {
+        for (std::size_t i = 0; i < workers_[worker].jobs.size(); ++i) {
+          if (can_go_on(worker, workers_[worker].jobs[i])) pieces.emplace_back(worker, i);
+        }
+      }
+      if (!pieces.empty()) {
+        const auto [worker, job] = pieces[random_() % pieces.size()];
+        if (deaths < deaths_max && started_ && coin(death_chance)) {
+          die(static_cast<PeerId>(1 + random_() % (workers_.size() - 1)));
+        }
+        if (!workers_[worker].dead) go_on(worker, job);
+      }
+      if (outbox_.empty()) return std::optional<ReceivedMessage>();
+    }
+    ReceivedMessage message = std::move(outbox_.front());
+    outbox_.pop_front();
+    return std::optional<ReceivedMessage>(std::move(message));
+  }
+
+ private:
+  struct Job {
+    wire::Dispatch dispatch;
+    int samples_done = 0;
+  };
+  struct Worker {
+    bool dead = false;
+    std::vector<Job> jobs;
+    std::map<std::uint32_t, std::int64_t> version, rollout_version;  // by pipeline
+    std::map<std::uint32_t, std::string> weights;
+  };
+  using Attempt = std::pair<std::uint32_t, std::uint64_t>;  // pipeline, attempt
+
+  bool coin(double chance) { return std::uniform_real_distribution<>(0, 1)(random_) < chance; }
+
+  void reply(PeerId from, const wire::FromWorker& message) {
+    if (!workers_[from].dead) outbox_.push_back({from, message.SerializeAsString()});
+  }
+
+  void on_start(PeerId to, const wire::Start& start) {
+    wire::FromWorker message;
+    for (int pipeline = 0; pipeline < start.resume_folder_size(); ++pipeline) {
+      message.mutable_ready()->add_policy_version(0);
+      message.mutable_ready()->add_weights_hash("first");
+      workers_[to].weights[static_cast<std::uint32_t>(pipeline)] = "first";
+    }
+    reply(to, message);
+    started_ = true;
+  }
+
+  void on_dispatch(PeerId to, const wire::Dispatch& dispatch) {
+    Worker& worker = workers_[to];
+    if (dispatch.has_rollout()) CHECK(dispatch.rollout().samples_size() > 0);
+    if (dispatch.has_update()) {
+      CHECK(dispatch.update().update() == worker.version[dispatch.pipeline()]);
+      CHECK(std::ranges::find(dispatch.update().participants(), to) != dispatch.update().participants().end());
+      started_updates_[{dispatch.pipeline(), dispatch.update().attempt()}].insert(to);
+    }
+    worker.jobs.push_back({.dispatch = dispatch});
+  }
+
+  void on_quiesce(PeerId to, std::uint64_t epoch) {
+    Worker& worker = workers_[to];
+    for (std::size_t i = worker.jobs.size(); i-- > 0;) {
+      const wire::Dispatch& dispatch = worker.jobs[i].dispatch;
+      if (dispatch.has_checkpoint() || dispatch.has_sync()) {
+        go_on(to, i);  // to its end
+        continue;
+      }
+      wire::FromWorker message;
+      message.mutable_node_done()->set_node(dispatch.node());
+      message.mutable_node_done()->set_cancelled(true);
+      for (int sample = worker.jobs[i].samples_done; sample < dispatch.rollout().samples_size(); ++sample) {
+        if (!coin(0.5)) continue;
+        wire::PartialRollout& partial = *message.mutable_node_done()->add_partials();
+        partial.set_sample(dispatch.rollout().samples(sample));
+        partial.add_tokens(1);
+        partial.add_logprobs(-1);
+      }
+      reply(to, message);
+      worker.jobs.erase(worker.jobs.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+    wire::FromWorker message;
+    message.mutable_quiesced()->set_epoch(epoch);
+    reply(to, message);
+  }
+
+  // What it had under way is gone. Of an exchange that everybody was in, some may have got all they need.
+  void die(PeerId worker) {
+    if (workers_[worker].dead) return;
+    for (const Job& job : workers_[worker].jobs) {
+      if (!job.dispatch.has_update()) continue;
+      const Attempt attempt{job.dispatch.pipeline(), job.dispatch.update().attempt()};
+      if (!everybody_is_in(job.dispatch)) continue;
+      for (const PeerId peer : job.dispatch.update().participants()) {
+        if (coin(0.5)) has_gradient_.insert({attempt, peer});
+      }
+    }
+    workers_[worker].dead = true;
+    workers_[worker].jobs.clear();
+    ++deaths;
+  }
+
+  bool everybody_is_in(const wire::Dispatch& dispatch) {
+    const auto& started = started_updates_[{dispatch.pipeline(), dispatch.update().attempt()}];
+    return std::ranges::all_of(dispatch.update().participants(), [&](std::uint32_t worker) {
+      return started.contains(worker) && !workers_[worker].dead;
+    });
+  }
+
+  bool can_go_on(PeerId worker, const Job& job) {
+    if (!job.dispatch.has_update()) return true;
+    const Attempt attempt{job.dispatch.pipeline(), job.dispatch.update().attempt()};
+    if (everybody_is_in(job.dispatch)) {
+      for (const PeerId peer : job.dispatch.update().participants()) has_gradient_.insert({attempt, peer});
+    }
+    return has_gradient_.contains({attempt, worker});
+  }
+
+  void go_on(PeerId from, std::size_t index) {
+    Worker& worker = workers_[from];
+    Job& job = worker.jobs[index];
+    const wire::Dispatch& dispatch = job.dispatch;
+    if (dispatch.has_rollout() && job.samples_done < dispatch.rollout().samples_size()) {
+      const std::int64_t has = worker.rollout_version.contains(dispatch.pipeline())
+                                   ? worker.rollout_version[dispatch.pipeline()]
+                                   : worker.version[dispatch.pipeline()];
+      CHECK(dispatch.rollout().policy_version() == has);
+      wire::FromWorker message;
+      message.mutable_trajectory()->set_node(dispatch.node());
+      wire::Trajectory& trajectory = *message.mutable_trajectory()->mutable_trajectory();
+      const std::uint32_t sample = dispatch.rollout().samples(job.samples_done++);
+      trajectory.set_sample(sample);
+      trajectory.set_prompt_length(1);
+      trajectory.add_tokens(static_cast<std::int32_t>(dispatch.step()));
+      trajectory.add_tokens(static_cast<std::int32_t>(sample));
+      trajectory.add_logprobs(-1);
+      trajectory.set_policy_version(dispatch.rollout().policy_version());
+      reply(from, message);
+      return;
+    }
+    wire::FromWorker message;
+    wire::NodeDone& done = *message.mutable_node_done();
+    done.set_node(dispatch.node());
+    done.set_busy_s(0.01);
+    for (const wire::Trajectory& trajectory : dispatch.logprob().trajectories()) {
+      wire::Trajectory& scored = *done.add_trajectories();
+      scored.set_sample(trajectory.sample());
+      for (int i = 0; i < trajectory.logprobs_size(); ++i) scored.add_ref_logprobs(-2);
+    }
+    if (dispatch.has_sync()) worker.rollout_version[dispatch.pipeline()] = dispatch.sync().policy_version();
+    if (dispatch.has_update()) apply(worker, dispatch, *done.mutable_update());
+    reply(from, message);
+    worker.jobs.erase(worker.jobs.begin() + static_cast<std::ptrdiff_t>(index));
+  }
+
+  static void apply(Worker& worker, const wire::Dispatch& dispatch, wire::UpdateStats& stats) {
+    std::string text = worker.weights[dispatch.pipeline()];
+    for (const wire::Trajectory& trajectory : dispatch.update().trajectories()) {
+      text += "," + std::to_string(trajectory.tokens(0)) + ":" + std::to_string(trajectory.tokens(1)) + "v" +
+              std::to_string(trajectory.policy_version()) + "r" + std::to_string(trajectory.ref_logprobs_size());
+    }
+    worker.weights[dispatch.pipeline()] = std::to_string(std::hash<std::string>()(text));
+    stats.set_policy_version(++worker.version[dispatch.pipeline()]);
+    stats.set_num_tokens(1);
+    stats.set_weights_hash(worker.weights[dispatch.pipeline()]);
+  }
+
+  std::mt19937 random_;
+  FakeClock& clock_;
+  bool started_ = false;
+  std::vector<Worker> workers_;  // [0] unused
+  std::deque<ReceivedMessage> outbox_;
+  std::map<Attempt, std::set<PeerId>> started_updates_;
+  std::set<std::pair<Attempt, PeerId>> has_gradient_;
+};
+
+}  // namespace jigsaw

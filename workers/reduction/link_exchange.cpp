@@ -1,0 +1,194 @@
+#include "workers/reduction/link_exchange.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "core/check.h"
+
+namespace jigsaw {
+
+static_assert(std::endian::native == std::endian::little, "floats travel as they lie in memory");
+
+LinkExchange::LinkExchange(PeerLinks& links, PeerId self, std::uint32_t pipeline, const Clock& clock)
+    : links_(links), self_(self), pipeline_(pipeline), clock_(clock) {}
+
+int LinkExchange::place_of(PeerId worker) const {
+  const auto found = std::ranges::find(work_.participants, worker);
+  return found == work_.participants.end() ? -1 : static_cast<int>(found - work_.participants.begin());
+}
+
+Status LinkExchange::start(ExchangeWork work, SlotSum sum, std::size_t num_floats) {
+  CHECK(!is_under_way_);
+  work_ = std::move(work);
+  CHECK(place_of(self_) >= 0);
+  own_ = std::move(sum);
+  num_floats_ = num_floats;
+  is_under_way_ = true;
+  is_summed_ = false;
+  result_ = own_.take_buffer(num_floats);
+  fetches_.clear();
+  received_.clear();
+  const Segment segment = segment_of(num_floats_, place_of(self_), count());
+  for (const PeerId peer : work_.participants) {
+    if (peer == self_) continue;
+    for (const TreeNode node : partial_sums(work_.owners, peer)) {
+      received_.push_back({node, AlignedFloats(segment.size())});
+      add_fetch(peer, /*of_result=*/false, node, segment, received_.back().sum.data());
+    }
+  }
+  return ok_status();
+}
+
+void LinkExchange::add_fetch(PeerId peer, bool of_result, TreeNode node, Segment range, float* to) {
+  Fetch& fetch = fetches_.emplace_back();
+  fetch.peer = peer;
+  fetch.of_result = of_result;
+  fetch.node = node;
+  fetch.range = range;
+  fetch.to = to;
+  fetch.arrived.resize((range.size() + kChunkFloats - 1) / kChunkFloats);
+}
+
+Result<std::optional<AlignedFloats>> LinkExchange::poll() {
+  serve();
+  if (!is_under_way_ || !std::ranges::all_of(fetches_, &Fetch::done)) return std::optional<AlignedFloats>();
+  if (!is_summed_) {
+    finish_segment();
+    if (!fetches_.empty()) return std::optional<AlignedFloats>();
+  }
+  is_under_way_ = false;
+  fetches_.clear();
+  return std::optional<AlignedFloats>(std::move(result_));
+}
+
+void LinkExchange::finish_segment() {
+  const Segment own = segment_of(num_floats_, place_of(self_), count());
+  own_segment_ = sum_segment(static_cast<int>(work_.owners.size()), own_, own, std::exchange(received_, {}));
+  std::copy_n(own_segment_.data(), own.size(), result_.data() + own.begin);
+  is_summed_ = true;
+  fetches_.clear();
+  for (const PeerId peer : work_.participants) {
+    if (peer == self_) continue;
+    const Segment theirs = segment_of(num_floats_, place_of(peer), count());
+    add_fetch(peer, /*of_result=*/true, {}, theirs, result_.data() + theirs.begin);
+  }
+}
+
+void LinkExchange::serve() {
+  std::erase_if(waiting_, [this](const auto& waiting) { return answer(waiting.first, waiting.second); });
+  for (Fetch& fetch : fetches_) ask(fetch);
+  flush();
+}
+
+void LinkExchange::ask(Fetch& fetch) {
+  const Clock::TimePoint now = clock_.now();
+  const auto request = [&](std::size_t chunk) {
+    wire::PeerMessage message;
+    wire::GradientRequest& asked = *message.mutable_gradient_request();
+    asked.set_attempt(work_.attempt);
+    asked.set_pipeline(pipeline_);
+    asked.set_of_result(fetch.of_result);
+    asked.set_slot(static_cast<std::uint32_t>(fetch.node.slot));
+    asked.set_level(static_cast<std::uint32_t>(fetch.node.level));
+    const std::size_t begin = fetch.range.begin + chunk * kChunkFloats;
+    asked.set_offset(begin);
+    asked.set_count(static_cast<std::uint32_t>(std::min(kChunkFloats, fetch.range.end - begin)));
+    outbox_.emplace_back(fetch.peer, message.SerializeAsString());
+    fetch.asked[chunk] = now;
+  };
+  for (auto& [chunk, since] : fetch.asked) {
+    if (now - since > kAskAgainAfter) request(chunk);
+  }
+  while (fetch.next < fetch.arrived.size() && fetch.asked.size() < kChunksUnderWay) request(fetch.next++);
+}
+
+void LinkExchange::on_request(PeerId from, const wire::GradientRequest& request) {
+  if (answer(from, request) || waiting_.size() >= kRequestsKept) return;
+  waiting_.emplace_back(from, request);
+}
+
+// False when it can be answered later only.
+bool LinkExchange::answer(PeerId to, const wire::GradientRequest& request) {
+  if (request.attempt() > work_.attempt) return false;
+  if (request.attempt() < work_.attempt || place_of(to) < 0) return true;  // nobody waits for that any more
+  const float* floats = nullptr;
+  Segment there;
+  if (request.of_result()) {
+    if (!is_summed_) return false;
+    there = segment_of(num_floats_, place_of(self_), count());
+    floats = own_segment_.data();
+  } else {
+    const TreeNode node{static_cast<int>(request.slot()), static_cast<int>(request.level())};
+    const auto partial = own_.partials().find(node);
+    if (partial == own_.partials().end()) return true;
+    there = {0, num_floats_};
+    floats = partial->second.data();
+  }
+  const std::size_t begin = request.offset(), count = request.count();
+  if (count > kChunkFloats || begin < there.begin || begin > there.end || count > there.end - begin) return true;
+  wire::PeerMessage message;
+  wire::GradientPart& part = *message.mutable_gradient();
+  part.set_attempt(request.attempt());
+  part.set_pipeline(pipeline_);
+  part.set_of_result(request.of_result());
+  part.set_slot(request.slot());
+  part.set_level(request.level());
+  part.set_offset(begin);
+  part.set_floats(floats + (begin - there.begin), count * sizeof(float));
+  outbox_.emplace_back(to, message.SerializeAsString());
+  return true;
+}
+
+void LinkExchange::on_part(PeerId from, const wire::GradientPart& part) {
+  if (!is_under_way_ || part.attempt() != work_.attempt) return;
+  const TreeNode node{static_cast<int>(part.slot()), static_cast<int>(part.level())};
+  for (Fetch& fetch : fetches_) {
+    if (fetch.peer != from || fetch.of_result != part.of_result()) continue;
+    if (!fetch.of_result && fetch.node != node) continue;
+    if (part.offset() < fetch.range.begin || (part.offset() - fetch.range.begin) % kChunkFloats != 0) return;
+    const std::size_t chunk = (part.offset() - fetch.range.begin) / kChunkFloats;
+    if (chunk >= fetch.arrived.size() || fetch.arrived[chunk]) return;
+    const std::size_t size = std::min(kChunkFloats, fetch.range.size() - chunk * kChunkFloats);
+    if (part.floats().size() != size * sizeof(float)) return;
+    std::memcpy(fetch.to + chunk * kChunkFloats, part.floats().data(), part.floats().size());
+    fetch.arrived[chunk] = true;
+    fetch.asked.erase(chunk);
+    ++fetch.num_arrived;
+    return;
+  }
+}
+
+// A link that is full keeps only its own peer's messages back.
+void LinkExchange::flush() {
+  std::vector<PeerId> full;
+  std::erase_if(outbox_, [&](auto& entry) {
+    auto& [to, bytes] = entry;
+    if (std::ranges::find(full, to) != full.end()) return false;
+    const Status sent = links_.try_send(to, bytes);
+    if (sent.ok()) return true;
+    if (sent.error().code() != ErrorCode::kResourceExhausted) return true;  // asked for again, if it is still wanted
+    full.push_back(to);
+    return false;
+  });
+}
+
+void LinkExchange::abandon() {
+  is_under_way_ = false;
+  fetches_.clear();
+  received_.clear();
+  outbox_.clear();
+  waiting_.clear();
+}
+
+std::string LinkExchange::waiting_for() const {
+  if (!is_under_way_) return "";
+  for (const Fetch& fetch : fetches_) {
+    if (fetch.done()) continue;
+    return std::string(fetch.of_result ? "the summed gradient" : "gradients") + " of worker " +
+           std::to_string(fetch.peer);
+  }
+  return "";
+}
+
+}  // namespace jigsaw

@@ -1,0 +1,89 @@
+// The gradient exchange over the links between workers, for when MPI cannot be asked any more: after a worker was lost
+// (OpenMPI's ranks are those of the start), or with one that has joined.
+//
+// Everyone fetches: each participant asks the others for their partial sums of its own segment, chunk by chunk, adds
+// them (workers/reduction/segment_sum.h), then asks for the other segments of the result. Nothing comes unasked, so
+// nothing has to be kept that is not wanted; what is not answered for kAskAgainAfter is asked for again, so that links
+// may lose messages.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/clock.h"
+#include "core/transport/peer_links.h"
+#include "core/wire/peer_messages.pb.h"
+#include "workers/reduction/gradient_exchange.h"
+#include "workers/reduction/segment_sum.h"
+
+namespace jigsaw {
+
+class LinkExchange : public GradientExchange {
+ public:
+  static constexpr std::size_t kChunkFloats = std::size_t{1} << 18;
+  static constexpr int kChunksUnderWay = 8;  // asked of one peer at a time
+  static constexpr std::chrono::milliseconds kAskAgainAfter{2000};
+  static constexpr std::size_t kRequestsKept = 4096;  // that cannot be answered yet
+
+  // The links outlive it. `self`: this worker; `pipeline`: of the job, told in each message.
+  LinkExchange(PeerLinks& links, PeerId self, std::uint32_t pipeline, const Clock& clock);
+
+  Status start(ExchangeWork work, SlotSum sum, std::size_t num_floats) override;
+  Result<std::optional<AlignedFloats>> poll() override;
+  void abandon() override;
+  std::string waiting_for() const override;
+
+  // What peers sent. Whatever does not fit the exchange under way is dropped.
+  void on_request(PeerId from, const wire::GradientRequest& request);
+  void on_part(PeerId from, const wire::GradientPart& part);
+
+  // Asks and answers; also between updates, since peers may still want this worker's part of the last one.
+  void serve();
+
+ private:
+  // Some floats that a peer has.
+  struct Fetch {
+    PeerId peer = 0;
+    bool of_result = false;
+    TreeNode node;                                  // of a partial sum
+    Segment range;                                  // of the flat gradient
+    float* to = nullptr;                            // where range.begin goes
+    std::vector<bool> arrived;                      // by chunk
+    std::map<std::size_t, Clock::TimePoint> asked;  // chunks under way
+    std::size_t next = 0, num_arrived = 0;
+    bool done() const { return num_arrived == arrived.size(); }
+  };
+  void add_fetch(PeerId peer, bool of_result, TreeNode node, Segment range, float* to);
+  void ask(Fetch& fetch);
+  void finish_segment();
+  bool answer(PeerId to, const wire::GradientRequest& request);
+  void flush();
+  int place_of(PeerId worker) const;
+  int count() const { return static_cast<int>(work_.participants.size()); }
+
+  PeerLinks& links_;
+  PeerId self_;
+  std::uint32_t pipeline_;
+  const Clock& clock_;
+
+  ExchangeWork work_;
+  SlotSum own_{0};
+  std::size_t num_floats_ = 0;
+  bool is_under_way_ = false, is_summed_ = false;
+  std::vector<SegmentPartial> received_;  // what fetches of partial sums write to
+  AlignedFloats own_segment_;             // of the result, once summed; kept for peers
+  AlignedFloats result_;
+  std::vector<Fetch> fetches_;
+  std::vector<std::pair<PeerId, wire::GradientRequest>> waiting_;  // requests
+  std::deque<std::pair<PeerId, std::string>> outbox_;
+};
+
+}  // namespace jigsaw
