@@ -49,6 +49,11 @@ class InprocLinkHub::Links final : public PeerLinks {
     return Error(ErrorCode::kResourceExhausted, "the link to worker " + std::to_string(to) + " is full");
   }
 
+  Status try_send_shared(PeerId to, std::shared_ptr<const std::string> bytes) override {
+    std::string copy = *bytes;
+    return try_send(to, copy);
+  }
+
   Result<std::optional<ReceivedMessage>> receive(std::chrono::milliseconds wait) override {
     std::optional<ReceivedMessage> message = hub_.inbox(self_).pop(wait);
     while (message && !members_.contains(message->from)) {

@@ -43,6 +43,8 @@ class PeerLinks : public Transport {
   // kInvalidArgument: larger than kLinkMessageBytesMax.
   virtual Status try_send(PeerId to, std::string& bytes) = 0;
   Status send(PeerId to, std::string bytes) final { return try_send(to, bytes); }
+  // The same for bytes that may have to be sent again: they are shared for as long as they are on the way.
+  virtual Status try_send_shared(PeerId to, std::shared_ptr<const std::string> bytes) = 0;
 
   // Messages that were dropped because their sender is no member.
   virtual std::size_t num_dropped() const = 0;

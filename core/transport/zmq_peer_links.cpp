@@ -25,20 +25,12 @@ Status check_address(const PeerAddress& peer) {
   return ok_status();
 }
 
-// A message over the memory of a string, without a copy; the string comes back if the message is not sent.
-class StringMessage {
- public:
-  explicit StringMessage(std::string& bytes)
-      : held_(new std::string(std::move(bytes))),
-        message_(
-            held_->data(), held_->size(), [](void*, void* held) { delete static_cast<std::string*>(held); }, held_) {}
-  zmq::message_t& message() { return message_; }
-  void give_back(std::string& bytes) { bytes = std::move(*held_); }
-
- private:
-  std::string* held_;  // owned by the message
-  zmq::message_t message_;
-};
+// A message over the memory of `held`, without a copy; ZeroMQ deletes it when it needs it no more.
+template <typename Held>
+zmq::message_t message_over(const std::string& bytes, Held* held) {
+  return zmq::message_t(
+      const_cast<char*>(bytes.data()), bytes.size(), [](void*, void* hint) { delete static_cast<Held*>(hint); }, held);
+}
 
 class ZmqPeerLinks final : public PeerLinks {
  public:
@@ -80,23 +72,17 @@ class ZmqPeerLinks final : public PeerLinks {
   }
 
   Status try_send(PeerId to, std::string& bytes) override {
-    if (bytes.size() > kLinkMessageBytesMax) {
-      return Error(ErrorCode::kInvalidArgument,
-                   "a message of " + std::to_string(bytes.size()) + " bytes is too large for a link between workers");
-    }
-    const auto peer = members_.find(to);
-    if (peer == members_.end()) {
-      return Error(ErrorCode::kUnavailable, "worker " + std::to_string(to) + " is no member");
-    }
-    StringMessage message(bytes);
-    try {
-      if (link_to(peer->second).send(message.message(), zmq::send_flags::dontwait)) return ok_status();
-    } catch (const zmq::error_t& error) {
-      message.give_back(bytes);
-      return zmq_failure("sending to worker " + std::to_string(to), error);
-    }
-    message.give_back(bytes);
-    return Error(ErrorCode::kResourceExhausted, "the link to worker " + std::to_string(to) + " is full");
+    auto* held = new std::string(std::move(bytes));
+    zmq::message_t message = message_over(*held, held);
+    const Status status = send_message(to, message);
+    if (!status.ok()) bytes = std::move(*held);
+    return status;
+  }
+
+  Status try_send_shared(PeerId to, std::shared_ptr<const std::string> bytes) override {
+    const std::string& loan = *bytes;
+    zmq::message_t message = message_over(loan, new std::shared_ptr<const std::string>(std::move(bytes)));
+    return send_message(to, message);
   }
 
   Result<std::optional<ReceivedMessage>> receive(std::chrono::milliseconds wait) override {
@@ -120,6 +106,24 @@ class ZmqPeerLinks final : public PeerLinks {
   }
 
  private:
+  // Takes the message on success only.
+  Status send_message(PeerId to, zmq::message_t& message) {
+    if (message.size() > kLinkMessageBytesMax) {
+      return Error(ErrorCode::kInvalidArgument,
+                   "a message of " + std::to_string(message.size()) + " bytes is too large for a link between workers");
+    }
+    const auto peer = members_.find(to);
+    if (peer == members_.end()) {
+      return Error(ErrorCode::kUnavailable, "worker " + std::to_string(to) + " is no member");
+    }
+    try {
+      if (link_to(peer->second).send(message, zmq::send_flags::dontwait)) return ok_status();
+    } catch (const zmq::error_t& error) {
+      return zmq_failure("sending to worker " + std::to_string(to), error);
+    }
+    return Error(ErrorCode::kResourceExhausted, "the link to worker " + std::to_string(to) + " is full");
+  }
+
   zmq::socket_t& link_to(const PeerAddress& peer) {
     const auto link = outgoing_.find(peer.worker);
     if (link != outgoing_.end()) return link->second;

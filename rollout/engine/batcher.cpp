@@ -67,6 +67,30 @@ void Batcher::begin(Sequence& sequence, PrefixState prefix) {
   }
 }
 
+bool Batcher::adopt(std::unique_ptr<Sequence>& sequence, int num_positions,
+                    const std::function<void(int block, float* memory)>& fill) {
+  CHECK(num_positions >= 1 && num_positions < sequence->num_tokens());
+  const PrefixState prefix = prefixes_.state(sequence->prefix_group, sequence->prompt());
+  if (!waiting_.empty() || num_running() >= max_running_ || !make_room_for(*sequence, prefix)) return false;
+  KvBlockLease lease;
+  if (prefix == PrefixState::kReady) {
+    lease = prefixes_.find(sequence->prefix_group)
+                .lease.share_front(std::min(sequence->num_prompt, num_positions) / kPositionsPerBlock);
+  }
+  const int num_shared = lease.num_blocks();
+  while (!pool_.try_make_writable(lease, num_shared * kPositionsPerBlock, num_positions)) {
+    if (!prefixes_.evict(true)) return false;
+  }
+  for (int block = num_shared; block < lease.num_blocks(); ++block) {
+    fill(block, lease.bases()[static_cast<std::size_t>(block)]);
+  }
+  sequence->lease = std::move(lease);
+  sequence->kv_length = num_positions;
+  CHECK(running_.empty() || running_.back()->arrival < sequence->arrival);
+  running_.push_back(std::move(sequence));
+  return true;
+}
+
 std::span<const PlannedRows> Batcher::plan() {
   plan_.clear();
   // Preemption takes from the end of running_, so an index stays right, and is past the end when its own sequence went.

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -33,6 +34,11 @@ class Batcher {
   Batcher(KvBlockPool& pool, PrefixCache& prefixes, int max_batch, int max_step_tokens);
 
   void enqueue(std::unique_ptr<Sequence> sequence);
+  // Takes a sequence that was computed elsewhere up to `num_positions` straight into the batch, as its youngest, and
+  // has the blocks filled that its group does not have. False, with `sequence` left as it was, when there is no room or
+  // others wait: nobody passes them.
+  bool adopt(std::unique_ptr<Sequence>& sequence, int num_positions,
+             const std::function<void(int block, float* memory)>& fill);
 
   // Moves waiting sequences into the batch, oldest first, as far as there is room. Members of a group wait while
   // another computes their prompt, and younger sequences may pass them. Returns those that begin with their whole

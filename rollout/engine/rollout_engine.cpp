@@ -35,6 +35,7 @@ class PagedRolloutEngine final : public RolloutEngine {
         batcher_(*pool_, prefixes_, options.max_batch, options.max_step_tokens) {}
 
   Status submit(RolloutRequest request) override;
+  Result<bool> submit_with_kv(RolloutRequest request, const KvImport& kv) override;
   EngineStep step(Lane& lane) override;
   std::optional<RolloutOutput> cancel(std::uint64_t id) override;
   std::optional<SequenceKv> sequence_kv(std::uint64_t id) const override;
@@ -53,6 +54,9 @@ class PagedRolloutEngine final : public RolloutEngine {
   }
   std::size_t kv_bytes_total() const override { return bytes_of(pool_->num_total()); }
   std::size_t kv_bytes_used() const override { return bytes_of(pool_->num_total() - pool_->num_free()); }
+  std::int64_t kv_positions_free() const override {
+    return std::int64_t{kPositionsPerBlock} * (pool_->num_free() + prefixes_.num_evictable_blocks(0));
+  }
   void check_integrity() const override;
 
  private:
@@ -69,6 +73,8 @@ class PagedRolloutEngine final : public RolloutEngine {
     bool draws = false;      // last token there is
   };
 
+  Result<std::unique_ptr<Sequence>> make_sequence(RolloutRequest request);
+  void enqueue(std::unique_ptr<Sequence> sequence);
   void run_pass(Lane& lane, std::span<const PlannedRows> plan, EngineStep& step);
   void add_rows(const PlannedRows& planned);
   void publish_prefix(Sequence& sequence, std::span<const float> logits, const kernels::LogSoftmaxStats& stats);
@@ -98,7 +104,7 @@ class PagedRolloutEngine final : public RolloutEngine {
   std::vector<TokenId> drawn_;
 };
 
-Status PagedRolloutEngine::submit(RolloutRequest request) {
+Result<std::unique_ptr<Sequence>> PagedRolloutEngine::make_sequence(RolloutRequest request) {
   JIGSAW_RETURN_IF_ERROR(validate(request, {.vocab_size = model_->vocab_size(),
                                             .max_positions = max_positions_,
                                             .num_kv_blocks = pool_->num_total(),
@@ -126,13 +132,40 @@ Status PagedRolloutEngine::submit(RolloutRequest request) {
   }
   if (!request.partial_tokens.empty()) sequence->computed_once = sequence->num_tokens() - 1;
 
+  return sequence;
+}
+
+void PagedRolloutEngine::enqueue(std::unique_ptr<Sequence> sequence) {
   by_id_.emplace(sequence->id, sequence.get());
   if (sequence->finish_reason == FinishReason::kNone) {
     batcher_.enqueue(std::move(sequence));
   } else {
     ended_at_submit_.push_back(std::move(sequence));
   }
+}
+
+Status PagedRolloutEngine::submit(RolloutRequest request) {
+  JIGSAW_ASSIGN_OR_RETURN(std::unique_ptr<Sequence> sequence, make_sequence(std::move(request)));
+  enqueue(std::move(sequence));
   return ok_status();
+}
+
+Result<bool> PagedRolloutEngine::submit_with_kv(RolloutRequest request, const KvImport& kv) {
+  const auto num_tokens = static_cast<std::int64_t>(request.prompt.size() + request.partial_tokens.size());
+  if (kv.block_floats != model_->kv_block_floats() || kv.num_positions < 1 || kv.num_positions >= num_tokens) {
+    return invalid(request, "its keys and values (" + std::to_string(kv.num_positions) + " positions for " +
+                                std::to_string(num_tokens) + " tokens, " + std::to_string(kv.block_floats) +
+                                " floats a block) are not of this model");
+  }
+  JIGSAW_ASSIGN_OR_RETURN(std::unique_ptr<Sequence> sequence, make_sequence(std::move(request)));
+  Sequence* const raw = sequence.get();
+  const auto fill = [&](int block, float* memory) { kv.read_block(block, {memory, kv.block_floats}); };
+  if (sequence->finish_reason == FinishReason::kNone && batcher_.adopt(sequence, kv.num_positions, fill)) {
+    by_id_.emplace(raw->id, raw);
+    return true;
+  }
+  enqueue(std::move(sequence));
+  return false;
 }
 
 EngineStep PagedRolloutEngine::step(Lane& lane) {

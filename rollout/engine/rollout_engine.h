@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -81,6 +82,14 @@ struct SequenceKv {
   std::size_t block_floats = 0;
 };
 
+// Keys and values of a sequence that comes from another engine of the same model, to be read block by block.
+struct KvImport {
+  int num_positions = 0;  // 1 to tokens - 1
+  std::size_t block_floats = 0;
+  // Writes all floats of block `index`, positions 16 * index on.
+  std::function<void(int index, std::span<float> block)> read_block{};
+};
+
 class RolloutEngine {
  public:
   // `weights` and `tokenizer` (may be null: then no stop strings) outlive the engine.
@@ -90,6 +99,10 @@ class RolloutEngine {
 
   // Queues a request; kInvalidArgument when it can never run (empty, over max_positions, over the KV pool, id in use).
   virtual Status submit(RolloutRequest request) = 0;
+  // submit() of a sequence with partial tokens whose keys and values are at hand. True: it goes on from them, at once.
+  // False: there was no room in the batch or the blocks, or others wait already, so it waits as submit() has it, and
+  // will be computed again. Shares the prompt's blocks if its group's prompt is here.
+  virtual Result<bool> submit_with_kv(RolloutRequest request, const KvImport& kv) = 0;
   // One forward pass. Empty when idle. Running out of KV blocks preempts the youngest sequences; never an error.
   virtual EngineStep step(Lane& lane) = 0;
   // Takes a sequence out, with what it has generated so far (kCancelled); empty if unknown. For migration and Ctrl-C.
@@ -106,6 +119,8 @@ class RolloutEngine {
   virtual void release_memory() = 0;
   virtual std::size_t kv_bytes_total() const = 0;
   virtual std::size_t kv_bytes_used() const = 0;  // cached prefixes included; they go when room is wanted
+  // Positions that would fit the blocks that are free or can be made so by dropping cached prefixes.
+  virtual std::int64_t kv_positions_free() const = 0;
   // CHECKs the block accounting; for tests.
   virtual void check_integrity() const = 0;
 };

@@ -71,6 +71,7 @@ class Load {
   // For the tests to see that their loads do press.
   int preempted() const { return totals_.preempted; }
   int num_cancelled() const { return num_cancelled_; }
+  int num_adopted() const { return num_adopted_; }  // came back with their keys and values, and went on from them
 
  private:
   int below(int bound) { return static_cast<int>(random_() % static_cast<std::uint64_t>(bound)); }
@@ -106,17 +107,49 @@ class Load {
   void submit_next() {
     RolloutRequest request = std::move(to_come_.front());
     to_come_.pop_front();
-    submit(*engine_, request);
+    if (const auto kv = kept_kv_.find(request.id); kv != kept_kv_.end()) {
+      submit_with_kv(request, kv->second);
+      kept_kv_.erase(kv);
+    } else {
+      submit(*engine_, request);
+    }
+    engine_->check_integrity();
     // What the sequence began with elsewhere is no part of what it should come to.
     request.partial_tokens.clear();
     request.partial_logprobs.clear();
     submitted_[request.id] = std::move(request);
   }
 
-  // The cancelled sequence comes back later with what it had.
+  struct KeptKv {
+    int num_positions = 0;
+    std::size_t block_floats = 0;
+    std::vector<float> floats;
+  };
+
+  void keep_kv(std::uint64_t id) {
+    const auto kv = engine_->sequence_kv(id);
+    if (!kv) return;
+    KeptKv& kept = kept_kv_[id] = {kv->num_positions, kv->block_floats, {}};
+    for (const float* block : kv->blocks) kept.floats.insert(kept.floats.end(), block, block + kv->block_floats);
+  }
+
+  void submit_with_kv(const RolloutRequest& request, const KeptKv& kept) {
+    const auto read_block = [&](int index, std::span<float> block) {
+      const auto begin =
+          kept.floats.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(index) * block.size());
+      std::copy(begin, begin + static_cast<std::ptrdiff_t>(block.size()), block.begin());
+    };
+    const auto adopted = engine_->submit_with_kv(
+        request, {.num_positions = kept.num_positions, .block_floats = kept.block_floats, .read_block = read_block});
+    ASSERT_TRUE(adopted.ok()) << adopted.error().message();
+    num_adopted_ += *adopted ? 1 : 0;
+  }
+
+  // The cancelled sequence comes back later with what it had, its keys and values or not.
   void cancel_one() {
     if (submitted_.empty()) return;
     auto candidate = std::next(submitted_.begin(), below(static_cast<int>(submitted_.size())));
+    if (below(4) != 0) keep_kv(candidate->first);
     std::optional<RolloutOutput> output = engine_->cancel(candidate->first);
     if (!output) return;
     engine_->check_integrity();
@@ -137,7 +170,8 @@ class Load {
   std::deque<RolloutRequest> to_come_;
   std::map<std::uint64_t, RolloutRequest> submitted_;
   RunTotals totals_;
-  int num_cancelled_ = 0;
+  std::map<std::uint64_t, KeptKv> kept_kv_;
+  int num_cancelled_ = 0, num_adopted_ = 0;
 };
 
 }  // namespace jigsaw::testing

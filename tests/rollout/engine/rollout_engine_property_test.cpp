@@ -16,7 +16,7 @@ TEST(RolloutEnginePropertyTest, AnyLoadComesOutAsNaiveGeneration) {
                         .eos_token = kFakeEos,
                         .make_pass = [](int) { return std::make_unique<FakeForwardPass>(kFakeVocab); },
                         .make_naive = [](int) { return fake_logits(kFakeVocab); }};
-  int num_preempted = 0, num_cancelled = 0;
+  int num_preempted = 0, num_cancelled = 0, num_adopted = 0;
   for (std::uint64_t seed = 1; seed <= 300; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     Load load(model, seed);
@@ -24,9 +24,11 @@ TEST(RolloutEnginePropertyTest, AnyLoadComesOutAsNaiveGeneration) {
     if (HasFailure()) return;
     num_preempted += load.preempted();
     num_cancelled += load.num_cancelled();
+    num_adopted += load.num_adopted();
   }
   EXPECT_GT(num_preempted, 300);
   EXPECT_GT(num_cancelled, 300);
+  EXPECT_GT(num_adopted, 20);
 }
 
 }  // namespace

@@ -412,5 +412,116 @@ TEST_F(RolloutEngineTest, PoolMustHoldABlock) {
   EXPECT_THAT(engine.error().message(), HasSubstr("kv_bytes_max: 100"));
 }
 
+// ---- sequences that come with their keys and values ----------------------------------------------------------------
+
+// Runs a request for a few passes and takes it out with its blocks.
+struct HandedOn {
+  RolloutRequest request;
+  std::vector<std::vector<float>> blocks;
+  int num_positions = 0;
+  KvImport import() const {
+    return {.num_positions = num_positions,
+            .block_floats = blocks.at(0).size(),
+            .read_block = [this](int index, std::span<float> block) {
+              std::ranges::copy(blocks.at(static_cast<std::size_t>(index)), block.begin());
+            }};
+  }
+};
+
+HandedOn hand_on(RolloutRequest request, int num_passes) {
+  const auto engine = fake_engine({.max_batch = 4, .max_step_tokens = 64, .max_positions = 200});
+  Lane lane(1);
+  submit(*engine, request);
+  for (int pass = 0; pass < num_passes; ++pass) (void)engine->step(lane);
+  HandedOn handed{.request = std::move(request), .blocks = {}};
+  const auto kv = engine->sequence_kv(handed.request.id);
+  CHECK(kv.has_value());
+  handed.num_positions = kv->num_positions;
+  for (const float* block : kv->blocks) handed.blocks.emplace_back(block, block + kv->block_floats);
+  RolloutOutput partial = *engine->cancel(handed.request.id);
+  handed.request.partial_tokens = std::move(partial.tokens);
+  handed.request.partial_logprobs = std::move(partial.logprobs);
+  return handed;
+}
+
+RolloutRequest endless(std::uint64_t id, std::size_t num_prompt, std::uint64_t group = 0) {
+  RolloutRequest request = request_of(id, std::vector<TokenId>(num_prompt, 3), 100, group);
+  request.sampling.ignore_eos = true;
+  return request;
+}
+
+TEST(RolloutEngineKvTest, NothingIsComputedAgain) {
+  const HandedOn handed = hand_on(endless(1, 40), 10);
+  const auto engine = fake_engine({.max_batch = 4, .max_step_tokens = 64, .max_positions = 200});
+  EXPECT_TRUE(*engine->submit_with_kv(handed.request, handed.import()));
+  Lane lane(1);
+  const EngineStep step = engine->step(lane);
+  EXPECT_EQ(step.decode_tokens, 1);
+  EXPECT_EQ(step.prefill_tokens, 0);
+}
+
+TEST(RolloutEngineKvTest, ThePromptsBlocksAreSharedWithItsGroup) {
+  const HandedOn handed = hand_on(endless(1, 40, 7), 10);  // 40 + 9 positions: 4 blocks, 2 of them prompt alone
+  const auto engine = fake_engine({.max_batch = 4, .max_step_tokens = 64, .max_positions = 200});
+  Lane lane(1);
+  submit(*engine, endless(2, 40, 7));
+  (void)engine->step(lane);
+  const std::size_t before = engine->kv_bytes_used();
+  EXPECT_TRUE(*engine->submit_with_kv(handed.request, handed.import()));
+  engine->check_integrity();
+  const std::size_t block_bytes = engine->sequence_kv(1)->block_floats * sizeof(float);
+  EXPECT_EQ(engine->kv_bytes_used() - before, 2 * block_bytes);
+  EXPECT_EQ(engine->sequence_kv(1)->blocks[1], engine->sequence_kv(2)->blocks[1]);
+  EXPECT_NE(engine->sequence_kv(1)->blocks[2], engine->sequence_kv(2)->blocks[2]);
+}
+
+TEST(RolloutEngineKvTest, WithoutRoomItWaitsAndIsComputedAgain) {
+  const HandedOn handed = hand_on(endless(1, 40), 10);
+  const EngineOptions options{.max_batch = 1, .max_step_tokens = 64, .max_positions = 200};
+  const auto engine = fake_engine(options);
+  Lane lane(1);
+  submit(*engine, request_of(2, {1, 2, 3}, 5));
+  (void)engine->step(lane);
+  EXPECT_FALSE(*engine->submit_with_kv(handed.request, handed.import()));
+  EXPECT_EQ(engine->num_waiting(), 1);
+  RunTotals totals = run_to_end(*engine, lane);
+  RolloutRequest whole = handed.request;
+  whole.partial_tokens.clear();
+  whole.partial_logprobs.clear();
+  expect_same(totals.outputs[1], generate_naively(naive_fake(options), whole));
+}
+
+TEST(RolloutEngineKvTest, NobodyPassesThoseThatWait) {
+  const HandedOn handed = hand_on(endless(1, 20), 5);
+  const auto engine = fake_engine({.max_batch = 4, .max_step_tokens = 64, .max_positions = 200});
+  submit(*engine, endless(2, 20));  // not let in before the next step
+  EXPECT_FALSE(*engine->submit_with_kv(handed.request, handed.import()));
+}
+
+TEST(RolloutEngineKvTest, KvOfAnotherModelOrLengthIsRefused) {
+  const HandedOn handed = hand_on(endless(1, 20), 5);
+  const auto engine = fake_engine({.max_batch = 4, .max_step_tokens = 64, .max_positions = 200});
+  KvImport other_model = handed.import(), too_long = handed.import(), empty = handed.import();
+  other_model.block_floats /= 2;
+  too_long.num_positions = 25;  // all tokens: none would be left to run
+  empty.num_positions = 0;
+  for (const KvImport& import : {other_model, too_long, empty}) {
+    EXPECT_FALSE(engine->submit_with_kv(handed.request, import).ok());
+    EXPECT_TRUE(engine->idle());
+  }
+}
+
+TEST(RolloutEngineKvTest, FreePositionsCountWhatCachedPrefixesCouldGiveBack) {
+  const auto engine = fake_engine({.max_batch = 4, .max_step_tokens = 64, .max_positions = 200}, 10);
+  EXPECT_EQ(engine->kv_positions_free(), 160);
+  Lane lane(1);
+  submit(*engine, endless(1, 40, 7));
+  (void)engine->step(lane);
+  (void)engine->step(lane);
+  EXPECT_EQ(engine->kv_positions_free(), 160 - 3 * 16);  // the copy of the shared third block could be avoided
+  (void)engine->cancel(1);
+  EXPECT_EQ(engine->kv_positions_free(), 160);
+}
+
 }  // namespace
 }  // namespace jigsaw

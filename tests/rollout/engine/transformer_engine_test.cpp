@@ -76,6 +76,50 @@ TEST_P(TransformerEngineTest, TokensAndLogprobsDoNotDependOnBatchChunksPressureO
   }
 }
 
+// One engine after another computes a few passes of each sequence; keys and values are handed on, and nothing is
+// computed twice.
+TEST_P(TransformerEngineTest, SequencesHandedOnWithTheirKvGoOnTheSame) {
+  std::vector<RolloutRequest> requests = mixed_requests(vocab_size_);
+  std::map<std::uint64_t, RolloutOutput> expected;
+  for (const RolloutRequest& request : requests) {
+    expected[request.id] = generate_naively({.next_logits = transformer_logits(*weights_, kMaxPositions),
+                                             .eos_tokens = weights_->config().eos_tokens,
+                                             .max_positions = kMaxPositions},
+                                            request);
+  }
+  Lane lane(2);
+  auto engine = engine_of({.max_batch = 16, .max_step_tokens = 64});
+  for (const RolloutRequest& request : requests) submit(*engine, request);
+  RunTotals totals;
+  for (int hop = 0; hop < 6; ++hop) {
+    for (int pass = 0; pass < 6; ++pass) totals.add(engine->step(lane));
+    auto next = engine_of({.max_batch = 16, .max_step_tokens = 64});
+    for (RolloutRequest& request : requests) {
+      if (totals.outputs.contains(request.id)) continue;
+      std::vector<std::vector<float>> blocks;
+      const auto kv = engine->sequence_kv(request.id);
+      ASSERT_TRUE(kv.has_value());
+      for (const float* block : kv->blocks) blocks.emplace_back(block, block + kv->block_floats);
+      const KvImport import{.num_positions = kv->num_positions,
+                            .block_floats = kv->block_floats,
+                            .read_block = [&](int index, std::span<float> block) {
+                              std::ranges::copy(blocks.at(static_cast<std::size_t>(index)), block.begin());
+                            }};
+      RolloutOutput partial = *engine->cancel(request.id);
+      request.partial_tokens = std::move(partial.tokens);
+      request.partial_logprobs = std::move(partial.logprobs);
+      const auto adopted = next->submit_with_kv(request, import);
+      ASSERT_TRUE(adopted.ok()) << adopted.error().message();
+      EXPECT_TRUE(*adopted);
+      next->check_integrity();
+    }
+    engine->check_integrity();
+    engine = std::move(next);
+  }
+  while (!engine->idle()) totals.add(engine->step(lane));
+  for (const auto& [id, output] : expected) expect_same(totals.outputs[id], output);
+}
+
 TEST_P(TransformerEngineTest, AnyLoadComesOutAsNaiveGeneration) {
   const LoadModel model{.vocab_size = vocab_size_,
                         .eos_token = 3,
