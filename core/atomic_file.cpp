@@ -27,10 +27,10 @@ Error AtomicFile::system_error(const char* what) const {
   return Error(code, path_.string() + ": " + what + ": " + std::strerror(errno));
 }
 
-Result<AtomicFile> AtomicFile::create(const std::filesystem::path& path) {
+Result<AtomicFile> AtomicFile::create(const std::filesystem::path& path, unsigned mode) {
   std::filesystem::path temporary = path;
   temporary += ".tmp-" + std::to_string(::getpid());
-  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
   AtomicFile file(path, std::move(temporary), fd);
   if (fd < 0) return file.system_error("cannot be written");
   return file;

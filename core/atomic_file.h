@@ -13,7 +13,8 @@ namespace jigsaw {
 
 class AtomicFile {
  public:
-  static Result<AtomicFile> create(const std::filesystem::path& path);
+  // `mode`: who may read it, as for chmod.
+  static Result<AtomicFile> create(const std::filesystem::path& path, unsigned mode = 0644);
   ~AtomicFile();
   AtomicFile(AtomicFile&& other) noexcept;
   AtomicFile& operator=(AtomicFile&&) = delete;

@@ -83,12 +83,17 @@ Status Controller::run_all() {
   if (members_.num_lost() > 0) JIGSAW_RETURN_IF_ERROR(quiesce());
   while (!plan_.all_done()) {
     JIGSAW_RETURN_IF_ERROR(notice_losses());
-    if (!stopping_ && options_.stop != nullptr && options_.stop->load()) begin_stopping();
+    if (!stopping_ && options_.stop != nullptr && options_.stop->load()) {
+      stopping_ = true;
+      for (int pipeline = 0; pipeline < plan_.num_pipelines(); ++pipeline) begin_stopping(pipeline);
+    }
+    JIGSAW_RETURN_IF_ERROR(serve_control());
     if (is_quiescing_) {
       JIGSAW_RETURN_IF_ERROR(go_on_when_quiet());
     } else {
-      if (stopping_) JIGSAW_RETURN_IF_ERROR(stop_drained_pipelines());
+      JIGSAW_RETURN_IF_ERROR(stop_drained_pipelines());
       JIGSAW_RETURN_IF_ERROR(schedule());
+      JIGSAW_RETURN_IF_ERROR(go_on_joining());
     }
     JIGSAW_RETURN_IF_ERROR(receive_all(kReceiveWait));
     tick();
@@ -120,16 +125,22 @@ Status Controller::await_workers(bool Member::*flag, std::chrono::milliseconds t
   return ok_status();
 }
 
-Status Controller::start_workers() {
+wire::ToWorker Controller::start_message(const std::vector<std::string>& folders) const {
   wire::ToWorker message;
   wire::Start& start = *message.mutable_start();
   start.set_job_yaml(options_.job_yaml);
   start.set_job_name(options_.job_name);
   start.set_num_workers(static_cast<std::uint32_t>(options_.num_workers));
-  for (const StartPoint& point : start_points_) start.add_resume_folder(point.folder);
+  for (const std::string& folder : folders) start.add_resume_folder(folder);
   start.set_controller_process(::getpid());
   start.set_controller_machine(machine_name());
-  JIGSAW_RETURN_IF_ERROR(send_to_living(message));
+  return message;
+}
+
+Status Controller::start_workers() {
+  std::vector<std::string> folders;
+  for (const StartPoint& point : start_points_) folders.push_back(point.folder);
+  JIGSAW_RETURN_IF_ERROR(send_to_living(start_message(folders)));
   return send_members();
 }
 
@@ -191,6 +202,7 @@ Status Controller::on_ready(PeerId from, const wire::Ready& ready) {
   if (ready.weights_hash_size() != plan_.num_pipelines() || ready.policy_version_size() != plan_.num_pipelines()) {
     return Error(ErrorCode::kCorrupt, "knows another number of pipelines");
   }
+  if (members_.at(from).joining) return on_joining_ready(from, ready);
   for (int pipeline = 0; pipeline < plan_.num_pipelines(); ++pipeline) {
     PipelineRun& run = pipelines_[static_cast<std::size_t>(pipeline)];
     if (!run.totals.weights_hash.empty() && run.totals.weights_hash != ready.weights_hash(pipeline)) {
@@ -264,6 +276,10 @@ Status Controller::on_node_done(const wire::NodeDone& done) {
   const Dispatched dispatched = found->second;
   dispatched_.erase(found);
   busy_s_ += done.busy_s();
+  if (dispatched.for_joining) {
+    if (joining_ && !done.warning().empty()) joining_->problem = done.warning();
+    return ok_status();
+  }
   if (dispatched.checkpoint) {
     JIGSAW_RETURN_IF_ERROR(on_checkpoint_done(dispatched, done));
     if (!dispatched.in_plan) {
@@ -380,7 +396,7 @@ Status Controller::schedule() {
     // While stopping, only steps that have begun to change the weights are taken to their end.
     const bool ends_its_step =
         is_committed(choice.node.pipeline) && choice.node.step == plan_.step(choice.node.pipeline);
-    if (stopping_ && !ends_its_step) continue;
+    if (pipelines_[static_cast<std::size_t>(choice.node.pipeline)].is_stopping && !ends_its_step) continue;
     JIGSAW_RETURN_IF_ERROR(dispatch(choice));
   }
   decided_revision_ = plan_.revision();  // what was started by itself asks for no other decision
@@ -517,9 +533,13 @@ wire::CheckpointWork Controller::checkpoint_work(int pipeline, std::int64_t step
   return work;
 }
 
-void Controller::begin_stopping() {
-  stopping_ = true;
-  log_info("run.stopping", "steps under way are dropped, or finished where the weights are changing already");
+void Controller::begin_stopping(int pipeline) {
+  if (plan_.done(pipeline)) return;
+  pipelines_[static_cast<std::size_t>(pipeline)].is_stopping = true;
+  plan_.set_paused(pipeline, false, clock_.now());
+  log_info("pipeline.stopping",
+           "pipeline={}: its step under way is dropped, or finished where the weights are changing already",
+           plan_.spec(pipeline).name);
 }
 
 // Once a pipeline: its rollouts and log-probs under way are of a step that will not be finished.
@@ -534,7 +554,8 @@ Status Controller::cancel(int pipeline) {
 
 Status Controller::stop_drained_pipelines() {
   for (int pipeline = 0; pipeline < plan_.num_pipelines(); ++pipeline) {
-    if (plan_.done(pipeline) || is_committed(pipeline)) continue;
+    const bool is_stopping = pipelines_[static_cast<std::size_t>(pipeline)].is_stopping;
+    if (!is_stopping || plan_.done(pipeline) || is_committed(pipeline)) continue;
     JIGSAW_RETURN_IF_ERROR(cancel(pipeline));
     const bool busy = std::any_of(dispatched_.begin(), dispatched_.end(),
                                   [&](const auto& entry) { return entry.second.ref.pipeline == pipeline; });
@@ -562,7 +583,7 @@ Status Controller::stop_drained_pipelines() {
 
 Status Controller::send(PeerId to, const wire::ToWorker& message) {
   const Status status = transport_.send(to, message.SerializeAsString());
-  if (status.ok() || !members_.at(to).ready) return status;
+  if (status.ok() || !(members_.at(to).ready || members_.at(to).joining)) return status;
   members_.at(to).send_error = status.error().message();  // notice_losses() sees to it
   return ok_status();
 }
@@ -583,6 +604,7 @@ void Controller::tick() {
   for (const PeerId worker : living_) {
     if (members_.at(worker).ready) (void)send(worker, ping);
   }
+  if (joining_ && members_.at(joining_->worker).hello) (void)send(joining_->worker, ping);
 }
 
 std::string Controller::stall_report() const {
@@ -614,8 +636,9 @@ RunSummary Controller::summarize() const {
     summary.worker_busy_share = std::min(1.0, busy_s_ / (summary.wall_s * options_.num_workers));
   }
   set_decision_times(summary, decision_us_);
-  summary.interrupted = stopping_;
+  summary.interrupted = std::ranges::any_of(pipelines_, &PipelineRun::is_stopping);
   summary.workers_lost = members_.num_lost();
+  summary.workers_joined = members_.num_joined();
   return summary;
 }
 

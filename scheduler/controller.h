@@ -15,14 +15,17 @@
 #include <atomic>
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/clock.h"
 #include "core/result.h"
 #include "core/transport/transport.h"
+#include "core/wire/control_messages.pb.h"
 #include "core/wire/messages.pb.h"
 #include "scheduler/members.h"
 #include "scheduler/plan.h"
@@ -49,6 +52,10 @@ struct ControllerOptions {
   std::chrono::milliseconds worker_timeout{60000};
   std::chrono::milliseconds start_timeout{600000};  // loading models
   const std::atomic<bool>* stop = nullptr;          // becomes true when the run is to end with a checkpoint
+  // Of `jigsaw ctl` and of workers that join: wire::ControlRequest from peer 1, answered one by one. May be null.
+  Transport* control = nullptr;
+  // Lets a new worker connect that has this key; null where none can join.
+  std::function<Result<wire::ControlReply::Joined>(PeerId worker, const std::string& public_key)> admit;
 };
 
 class Controller {
@@ -73,7 +80,9 @@ class Controller {
     History history;
     Clock::TimePoint step_begin;         // end of the step before, or the run's begin
     std::int64_t first_version = 0;      // optimizer updates made before this run's first step
+    bool is_stopping = false;            // it is to end with a checkpoint
     bool is_cancelled = false;           // while stopping: its workers were told
+    bool is_paused = false;              // by `jigsaw ctl`
     std::int64_t checkpointed_step = 0;  // newest step that a checkpoint holds
     std::map<PeerId, Progress> progress;
   };
@@ -82,13 +91,25 @@ class Controller {
     PeerId worker = 0;
     NodeRef ref;          // of a rollout, where it is in its chain
     double busy_s = 0;    // that the worker has told of, up to there
-    bool in_plan = true;  // false: the checkpoint written while stopping
-    bool checkpoint = false;
+    bool in_plan = true;  // false: the checkpoint written while stopping, or for a worker that joins
+    bool checkpoint = false, for_joining = false;
     std::string folder;  // of the checkpoint
+  };
+
+  // A worker that joins gets the pipelines' state from checkpoints that are made for it while none is in a step:
+  //   kConnecting --Hello--> kPausing --nothing under way--> kSaving --written--> kLoading --Ready--> a new plan
+  enum class JoinPhase { kConnecting, kPausing, kSaving, kLoading };
+  struct Joining {
+    PeerId worker = 0;
+    JoinPhase phase = JoinPhase::kConnecting;
+    Clock::TimePoint deadline;         // of connecting and loading
+    std::vector<std::string> folders;  // by pipeline; empty where it is done
+    std::string problem;               // not empty: it cannot join
   };
 
   Status run_all();
   Status await_workers(bool Member::*flag, std::chrono::milliseconds timeout, const std::string& what);
+  wire::ToWorker start_message(const std::vector<std::string>& folders) const;
   Status start_workers();
   Status send_to_living(const wire::ToWorker& message);
   Status send_members();
@@ -114,9 +135,24 @@ class Controller {
   bool is_committed(int pipeline) const;
   Status send_dispatch(wire::ToWorker& message, const Dispatched& dispatched);
   wire::CheckpointWork checkpoint_work(int pipeline, std::int64_t step) const;
-  void begin_stopping();
+  void begin_stopping(int pipeline);
+  // What `jigsaw ctl` asks for, in scheduler/controller_commands.cpp.
+  Status serve_control();
+  wire::ControlReply answer(const wire::ControlRequest& request);
+  Result<int> pipeline_named(const std::string& name) const;
+  std::string status_json() const;
+  // Workers that join, in scheduler/controller_joins.cpp.
+  Result<wire::ControlReply::Joined> begin_join(const std::string& public_key);
+  Status go_on_joining();
+  Status save_for_joining();
+  Status start_joining();
+  Status on_joining_ready(PeerId from, const wire::Ready& ready);
+  Status finish_joining();
+  Status give_up_joining(const std::string& reason);
+  void pause_as_wanted();
+  std::filesystem::path joining_root() const { return options_.checkpoint_root.parent_path() / "joining"; }
   Status cancel(int pipeline);
-  Status stop_drained_pipelines();
+  Status stop_drained_pipelines();  // of those that are stopping
   Status send(PeerId to, const wire::ToWorker& message);
   PeerId peer_of(int worker) const { return living_[static_cast<std::size_t>(worker) - 1]; }
   // Losses of workers, in scheduler/controller_losses.cpp.
@@ -154,7 +190,8 @@ class Controller {
   std::int64_t decided_revision_ = -1;  // of the plan, at the last decision
   double busy_s_ = 0;                   // of all workers
   std::vector<double> decision_us_;
-  bool stopping_ = false;
+  bool stopping_ = false;  // all pipelines
+  std::optional<Joining> joining_;
 };
 
 }  // namespace jigsaw

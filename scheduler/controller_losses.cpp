@@ -12,6 +12,10 @@ Status Controller::notice_losses() {
     const std::string reason = members_.reason_to_give_up(worker, clock_.now(), options_.worker_timeout);
     if (!reason.empty()) JIGSAW_RETURN_IF_ERROR(lose(worker, reason));
   }
+  if (joining_) {
+    const std::string reason = members_.reason_to_give_up(joining_->worker, clock_.now(), options_.worker_timeout);
+    if (!reason.empty()) return give_up_joining(reason);
+  }
   return ok_status();
 }
 
@@ -23,6 +27,7 @@ Status Controller::lose(PeerId worker, const std::string& reason) {
                                               "; no worker is left. Run again with --resume to go on from the last "
                                               "checkpoint.");
   }
+  if (joining_) JIGSAW_RETURN_IF_ERROR(give_up_joining("a worker was lost meanwhile; it may try again"));
   log_warning("worker.lost", "worker={} reason=\"{}\": going on with {}", worker, reason, names_of(living_));
   std::erase_if(dispatched_, [&](const auto& entry) { return entry.second.worker == worker; });
   return has_begun_ ? quiesce() : ok_status();
@@ -58,11 +63,13 @@ void Controller::make_plan_for_living() {
   const Clock::TimePoint now = clock_.now();
   std::vector<std::int64_t> steps;
   std::vector<bool> is_done;
+  std::vector<PipelineSpec> specs;
   for (int pipeline = 0; pipeline < plan_.num_pipelines(); ++pipeline) {
     steps.push_back(plan_.step(pipeline));
     is_done.push_back(plan_.done(pipeline));
+    specs.push_back(plan_.spec(pipeline));
   }
-  plan_ = Plan(specs_, steps, static_cast<int>(living_.size()));
+  plan_ = Plan(std::move(specs), steps, static_cast<int>(living_.size()));
   capacity_.num_workers = plan_.num_workers();
   decided_revision_ = -1;
   waits_.clear();
@@ -84,6 +91,7 @@ void Controller::make_plan_for_living() {
       }
     }
   }
+  pause_as_wanted();
 }
 
 // Whether what this node is for has been done before the plan was made: by this worker, or in the controller's hands.

@@ -10,12 +10,25 @@ namespace jigsaw {
 std::vector<PeerId> Members::living() const {
   std::vector<PeerId> living;
   for (PeerId worker = 1; worker < members_.size(); ++worker) {
-    if (!members_[worker].lost) living.push_back(worker);
+    if (!members_[worker].lost && !members_[worker].joining) living.push_back(worker);
   }
   return living;
 }
 
-int Members::num_lost() const { return static_cast<int>(std::ranges::count_if(members_, &Member::lost)); }
+PeerId Members::add_joining() {
+  members_.emplace_back().joining = true;
+  return static_cast<PeerId>(members_.size() - 1);
+}
+
+int Members::num_lost() const {
+  return static_cast<int>(
+      std::ranges::count_if(members_, [](const Member& member) { return member.lost && !member.joining; }));
+}
+
+int Members::num_joined() const {
+  return static_cast<int>(std::ranges::count_if(members_.begin() + 1 + num_at_start_, members_.end(),
+                                                [](const Member& member) { return !member.joining; }));
+}
 
 wire::Members Members::to_message() const {
   wire::Members message;

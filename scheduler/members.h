@@ -16,6 +16,7 @@ namespace jigsaw {
 
 struct Member {
   bool hello = false, ready = false;
+  bool joining = false;    // it takes no part yet
   bool lost = false;       // it takes part no more, whatever it may still send
   std::string send_error;  // why the last message to it could not be sent
   int num_threads = 1;
@@ -28,13 +29,15 @@ struct Member {
 
 class Members {
  public:
-  explicit Members(int num_workers) : members_(static_cast<std::size_t>(num_workers) + 1) {}
+  explicit Members(int num_workers) : members_(static_cast<std::size_t>(num_workers) + 1), num_at_start_(num_workers) {}
 
   bool has(PeerId worker) const { return worker >= 1 && worker < members_.size(); }
   Member& at(PeerId worker) { return members_[worker]; }
   const Member& at(PeerId worker) const { return members_[worker]; }
-  std::vector<PeerId> living() const;  // ascending
-  int num_lost() const;
+  std::vector<PeerId> living() const;  // those that take part, ascending
+  PeerId add_joining();
+  int num_lost() const;    // that had taken part
+  int num_joined() const;  // after the start, and still there or not
 
   wire::Members to_message() const;  // the living ones
 
@@ -46,6 +49,7 @@ class Members {
 
  private:
   std::vector<Member> members_;  // [0] unused
+  int num_at_start_;
 };
 
 // "worker 1, worker 3"

@@ -67,7 +67,8 @@ Plan::StepRun& Plan::step_run(NodeRef ref) { return const_cast<StepRun&>(std::as
 
 void Plan::release(NodeRef ref, Clock::TimePoint now) {
   StepRun& step = step_run(ref);
-  if (cross_step_edges_open(ref)) {
+  const bool is_held = is_paused(ref.pipeline) && step.num_started == 0;
+  if (!is_held && cross_step_edges_open(ref)) {
     step.states[static_cast<std::size_t>(ref.node)] = NodeState::kReady;
     step.ready_since[static_cast<std::size_t>(ref.node)] = now;
     ready_.insert(ref);
@@ -129,6 +130,7 @@ std::string Plan::waiting_for(int pipeline) const {
   if (const auto [first, last] = of_pipeline(ready_); first != last) return names;
   const auto [first, last] = of_pipeline(running_);
   for (auto ref = first; ref != last; ++ref) names += (names.empty() ? "" : ", ") + to_string(node(*ref));
+  if (names.empty() && is_paused(pipeline)) names = "being resumed";
   return names;
 }
 
@@ -248,6 +250,32 @@ void Plan::stop(int pipeline) {
     if (ref == running_.end() || ref->pipeline != pipeline) break;
     end_running(*ref);
   }
+}
+
+void Plan::set_paused(int pipeline, bool is_paused, Clock::TimePoint now) {
+  Run& of = run(pipeline);
+  if (of.done || of.is_paused == is_paused) return;
+  ++revision_;
+  of.is_paused = is_paused;
+  if (!is_paused) {
+    try_gated(pipeline, now);
+    return;
+  }
+  for (auto ref = ready_.lower_bound({pipeline, 0, 0}); ref != ready_.end() && ref->pipeline == pipeline;) {
+    StepRun& step = step_run(*ref);
+    if (step.num_started > 0) {
+      ++ref;
+      continue;
+    }
+    step.states[static_cast<std::size_t>(ref->node)] = NodeState::kWaiting;
+    step.gated.push_back(ref->node);
+    ref = ready_.erase(ref);
+  }
+}
+
+void Plan::set_weight(int pipeline, double weight) {
+  ++revision_;
+  specs_[static_cast<std::size_t>(pipeline)].weight = weight;
 }
 
 void Plan::set_forecast(int pipeline, Forecast forecast) {

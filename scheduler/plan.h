@@ -77,6 +77,10 @@ class Plan {
   void skip_done(int pipeline, const std::function<bool(NodeRef)>& is_done, Clock::TimePoint now);
   // The pipeline takes no further part.
   void stop(int pipeline);
+  // While it is paused no step of it begins; what has begun goes on.
+  void set_paused(int pipeline, bool is_paused, Clock::TimePoint now);
+  bool is_paused(int pipeline) const { return runs_[static_cast<std::size_t>(pipeline)].is_paused; }
+  void set_weight(int pipeline, double weight);
 
   // What the last steps say of the next ones; empty until there are any.
   const Forecast& forecast(int pipeline) const { return runs_[static_cast<std::size_t>(pipeline)].forecast; }
@@ -134,7 +138,7 @@ class Plan {
     Window window;
     std::deque<StepRun> steps;  // of the window
     Forecast forecast;
-    bool done = false;
+    bool done = false, is_paused = false;
   };
 
   Run& run(int pipeline) { return runs_[static_cast<std::size_t>(pipeline)]; }

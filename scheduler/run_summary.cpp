@@ -41,6 +41,7 @@ std::string to_json(const RunSummary& summary) {
   json["decision_us_p99"] = summary.decision_us_p99;
   json["interrupted"] = summary.interrupted;
   json["workers_lost"] = summary.workers_lost;
+  json["workers_joined"] = summary.workers_joined;
   return json.dump();
 }
 

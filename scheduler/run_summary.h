@@ -28,7 +28,7 @@ struct RunSummary {
   std::int64_t migrations = 0, recomputed_tokens = 0, decisions = 0;
   double decision_us_p50 = 0, decision_us_p99 = 0;
   bool interrupted = false;  // stopped before all steps were done
-  int workers_lost = 0;
+  int workers_lost = 0, workers_joined = 0;
 };
 
 // Number and percentiles of what decisions took, microseconds each.

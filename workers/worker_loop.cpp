@@ -280,7 +280,7 @@ Status WorkerLoop::handle_peer(PeerId from, const wire::PeerMessage& message) {
       if (message.gradient().pipeline() >= link_exchanges_.size()) break;
       link_exchanges_[message.gradient().pipeline()]->on_part(from, message.gradient());
       return ok_status();
-    case wire::PeerMessage::MESSAGE_NOT_SET: break;
+    default: break;
   }
   log_warning("link.unexpected", "from={} message={}", from, static_cast<int>(message.message_case()));
   return ok_status();

@@ -1,6 +1,7 @@
 #include "core/transport/zmq_transport.h"
 
 #include <map>
+#include <set>
 #include <utility>
 
 #include "core/check.h"
@@ -13,12 +14,12 @@ namespace {
 constexpr SocketLimits kLimits{.message_bytes_max = kMessageBytesMax, .queued_messages_max = kQueuedMessagesMax};
 constexpr std::chrono::milliseconds kLinger{2000};  // last messages (a failure's reason) get this long to leave
 
-class RouterTransport : public Transport {
+class RouterTransport : public ServerTransport {
  public:
   RouterTransport(const CurveKeys& keys, std::span<const std::string> worker_keys)
       : gatekeeper_(context_), router_(context_, zmq::socket_type::router) {
     for (std::size_t i = 0; i < worker_keys.size(); ++i) peers_by_key_[worker_keys[i]] = static_cast<PeerId>(i + 1);
-    gatekeeper_.allow_only({worker_keys.begin(), worker_keys.end()});
+    allow_known();
     set_common_options(router_, kLimits, kLinger);
     router_.set(zmq::sockopt::router_mandatory, true);  // an absent peer is an error and no silence
     Gatekeeper::guard(router_, keys.secret_key);
@@ -26,6 +27,15 @@ class RouterTransport : public Transport {
   }
 
   std::string endpoint() const { return router_.get(zmq::sockopt::last_endpoint); }
+
+  Status admit(PeerId worker, const std::string& public_key) override {
+    if (!is_curve_key(public_key) || peers_by_key_.contains(public_key)) {
+      return Error(ErrorCode::kInvalidArgument, "this is no key of a new worker");
+    }
+    peers_by_key_[public_key] = worker;
+    allow_known();
+    return ok_status();
+  }
 
   Status send(PeerId to, std::string bytes) override {
     const auto identity = identities_.find(to);
@@ -63,6 +73,12 @@ class RouterTransport : public Transport {
   }
 
  private:
+  void allow_known() {
+    std::set<std::string> keys;
+    for (const auto& [key, peer] : peers_by_key_) keys.insert(key);
+    gatekeeper_.allow_only(std::move(keys));
+  }
+
   zmq::context_t context_;
   Gatekeeper gatekeeper_;
   zmq::socket_t router_;

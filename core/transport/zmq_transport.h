@@ -13,8 +13,13 @@
 
 namespace jigsaw {
 
+class ServerTransport : public Transport {
+ public:
+  // From now on lets in whoever has this key, as worker `worker`. kInvalidArgument when it cannot be a key.
+  virtual Status admit(PeerId worker, const std::string& public_key) = 0;
+};
 struct ZmqServer {
-  std::unique_ptr<Transport> transport;
+  std::unique_ptr<ServerTransport> transport;
   std::string endpoint;  // "tcp://127.0.0.1:PORT", for the workers
 };
 // worker_keys[i] is the public key of worker i + 1.

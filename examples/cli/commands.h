@@ -14,6 +14,8 @@ namespace jigsaw::cli {
 inline constexpr int kDone = 0, kFailed = 1, kBadUsage = 2;
 
 void add_run(CLI::App& app, int& exit_code);
+void add_ctl(CLI::App& app, int& exit_code);
+void add_worker(CLI::App& app, int& exit_code);
 void add_plan(CLI::App& app, int& exit_code);
 void add_simulate(CLI::App& app, int& exit_code);
 void add_profile(CLI::App& app, int& exit_code);

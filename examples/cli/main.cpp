@@ -53,6 +53,8 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", JIGSAW_VERSION);
   int exit_code = kDone;
   add_run(app, exit_code);
+  add_ctl(app, exit_code);
+  add_worker(app, exit_code);
   add_plan(app, exit_code);
   add_simulate(app, exit_code);
   add_profile(app, exit_code);

@@ -12,6 +12,7 @@
 #include "core/transport/inproc_peer_links.h"
 #include "core/transport/inproc_transport.h"
 #include "examples/cli/commands.h"
+#include "examples/cli/control_file.h"
 #include "examples/cli/exit_file.h"
 #include "examples/cli/progress.h"
 #include "examples/cli/signals.h"
@@ -104,7 +105,10 @@ Result<Prepared> prepare(const RunRequest& request) {
   return prepared;
 }
 
-Result<RunSummary> control(const RunRequest& request, Prepared& prepared, int num_workers, Transport& transport) {
+using Admit = decltype(ControllerOptions::admit);
+
+Result<RunSummary> control(const RunRequest& request, Prepared& prepared, int num_workers, Transport& transport,
+                           Admit admit) {
   std::vector<std::int64_t> steps_done;
   for (const StartPoint& start : prepared.folder->start_points()) steps_done.push_back(start.step);
   const int columns = terminal_columns();
@@ -119,6 +123,9 @@ Result<RunSummary> control(const RunRequest& request, Prepared& prepared, int nu
   options.memory_bytes_per_worker = memory_limit(prepared.job.config, num_workers);
   options.slowdown = prepared.slowdown;
   options.stop = &stop_requested();
+  JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<ControlServer> control, ControlServer::open(prepared.folder->root()));
+  options.control = &control->transport();
+  options.admit = std::move(admit);
   Controller controller(prepared.specs, prepared.folder->start_points(), options, std::move(prepared.policy), transport,
                         observers);
   JIGSAW_ASSIGN_OR_RETURN(const RunSummary summary, controller.run());
@@ -134,7 +141,7 @@ Result<RunSummary> control(const RunRequest& request, Prepared& prepared, int nu
 Status run_worker(MpiSession& session, const RunRequest& request) {
   JIGSAW_ASSIGN_OR_RETURN(const Job job, read_request(request));
   const auto worker = static_cast<PeerId>(session.rank());
-  JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<Transport> transport, open_transport(session));
+  JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<Transport> transport, connect_to_rank_0(session));
   WorkerOptions options = worker_options(job.config, worker, session.num_workers());
   if (job.config.bind_cores) {
     JIGSAW_ASSIGN_OR_RETURN(options.cpus, session.cpus_for_lanes(options.num_threads));
@@ -168,11 +175,20 @@ int run_as_controller(MpiSession& session, const RunRequest& request) {
   const auto go = session.broadcast(prepared.ok() ? "go" : "");
   if (!prepared.ok()) return report_error(prepared.error());
   if (!go.ok()) return report_error(go.error());
-  auto transport = open_transport(session);
-  if (!transport.ok()) return report_error(transport.error());
+  const Result<Listening> listening = listen_for_ranks(session);
+  if (!listening.ok()) return report_error(listening.error());
   session.on_started();
-  const Result<RunSummary> summary = control(request, *prepared, num_workers, **transport);
-  if (!summary.ok() || summary->workers_lost > 0) session.leave();
+  const auto admit = [&](PeerId worker, const std::string& public_key) -> Result<wire::ControlReply::Joined> {
+    JIGSAW_RETURN_IF_ERROR(listening->transport->admit(worker, public_key));
+    wire::ControlReply::Joined joined;
+    joined.set_worker(worker);
+    joined.set_endpoint(listening->endpoint);
+    joined.set_controller_key(listening->public_key);
+    return joined;
+  };
+  const Result<RunSummary> summary = control(request, *prepared, num_workers, *listening->transport, admit);
+  // Workers whose members have changed leave as well.
+  if (!summary.ok() || summary->workers_lost > 0 || summary->workers_joined > 0) session.leave();
   return summary.ok() ? kDone : report_error(summary.error());
 }
 
@@ -289,7 +305,7 @@ Result<RunSummary> run_in_process(const RunRequest& request) {
   WorkerLoop loop(worker_options(prepared.job.config, 1, 1), *worker_end, *links,
                   [](int) -> Result<std::unique_ptr<GradientExchange>> { return make_local_exchange(); });
   std::jthread worker([&loop] { (void)loop.run(); });  // its error reaches the controller as a message
-  return control(request, prepared, 1, *controller_end);
+  return control(request, prepared, 1, *controller_end, nullptr);
 }
 
 }  // namespace jigsaw::cli

@@ -141,19 +141,23 @@ Result<std::unique_ptr<GradientExchange>> MpiSession::make_exchange() {
   return make_mpi_exchange(communicator);
 }
 
-Result<std::unique_ptr<Transport>> open_transport(MpiSession& session) {
+Result<Listening> listen_for_ranks(MpiSession& session) {
   JIGSAW_ASSIGN_OR_RETURN(const CurveKeys keys, make_curve_keys());
   JIGSAW_ASSIGN_OR_RETURN(const std::vector<std::string> worker_keys, session.gather_keys(keys.public_key));
-  if (session.rank() == 0) {
-    auto server = listen_for_workers(keys, worker_keys);
-    // The workers wait for this, also when there is nothing to tell.
-    JIGSAW_RETURN_IF_ERROR([&]() -> Status {
-      auto sent = session.broadcast(server.ok() ? server->endpoint + " " + keys.public_key : "");
-      return sent.ok() ? ok_status() : Status(sent.error());
-    }());
-    if (!server.ok()) return server.error();
-    return std::move(server->transport);
-  }
+  auto server = listen_for_workers(keys, worker_keys);
+  // The workers wait for this, also when there is nothing to tell.
+  const auto sent = session.broadcast(server.ok() ? server->endpoint + " " + keys.public_key : "");
+  if (!sent.ok()) return sent.error();
+  if (!server.ok()) return server.error();
+  return Listening{std::move(server->transport), server->endpoint, keys.public_key};
+}
+
+Result<std::unique_ptr<Transport>> connect_to_rank_0(MpiSession& session) {
+  JIGSAW_ASSIGN_OR_RETURN(const CurveKeys keys, make_curve_keys());
+  JIGSAW_RETURN_IF_ERROR([&]() -> Status {
+    const auto gathered = session.gather_keys(keys.public_key);
+    return gathered.ok() ? ok_status() : Status(gathered.error());
+  }());
   JIGSAW_ASSIGN_OR_RETURN(const std::string address, session.broadcast(""));
   const std::size_t space = address.find(' ');
   if (space == std::string::npos) return Error(ErrorCode::kUnavailable, "the controller could not open its socket");

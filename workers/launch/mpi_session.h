@@ -54,6 +54,11 @@ class MpiSession {
 
 // Controller's and workers' side of the ZeroMQ transport, with keys made here and exchanged over MPI. All ranks
 // together.
-Result<std::unique_ptr<Transport>> open_transport(MpiSession& session);
+struct Listening {
+  std::unique_ptr<ServerTransport> transport;
+  std::string endpoint, public_key;  // for workers that come later
+};
+Result<Listening> listen_for_ranks(MpiSession& session);
+Result<std::unique_ptr<Transport>> connect_to_rank_0(MpiSession& session);
 
 }  // namespace jigsaw
