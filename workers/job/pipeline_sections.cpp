@@ -91,13 +91,18 @@ RewardConfig read_reward_part(YamlSection& yaml, const std::filesystem::path& fo
   }
   yaml.read("processes", reward.processes, 1, 256);
   yaml.read("retries", reward.retries, 0, 100);
-  double time_limit_s = 10, start_time_limit_s = 0, memory_gb = 2;
+  double time_limit_s = 10, start_time_limit_s = 0, memory_gb = 2, file_gb = 1;
   yaml.read("time_limit_s", time_limit_s, 1e-3, 1e6);
   yaml.read("start_time_limit_s", start_time_limit_s, 0, 1e6);
-  yaml.read("memory_gb", memory_gb, 1e-3, 1e4);
+  yaml.read("memory_gb", memory_gb, 0, 1e4);
+  yaml.read("file_gb", file_gb, 0, 1e6);
+  yaml.read("subprocesses", reward.subprocesses_max, 0, 4096);
+  yaml.read("own_groups", reward.own_groups);
+  yaml.read("environment", reward.environment);
   reward.time_limit = std::chrono::milliseconds(static_cast<std::int64_t>(time_limit_s * 1000));
   reward.start_time_limit = std::chrono::milliseconds(static_cast<std::int64_t>(start_time_limit_s * 1000));
   reward.memory_bytes_max = static_cast<std::size_t>(memory_gb * (1 << 30));
+  reward.file_bytes_max = static_cast<std::size_t>(file_gb * (1 << 30));
   yaml.read_choice("on_error", reward.on_error, {"value", "fail"});
   yaml.read("error_value", reward.error_value);
   if (depth > 0) {

@@ -16,6 +16,7 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr int kProcessesMax = 256;
+constexpr int kSubprocessesMax = 4096;
 constexpr milliseconds kFirstPause{10};
 
 double seconds(std::chrono::nanoseconds time) { return std::chrono::duration<double>(time).count(); }
@@ -240,7 +241,21 @@ Result<std::unique_ptr<RewardNode>> make_command_node(const RewardConfig& config
     return bad("start_time_limit_s must be from 0 to 1e6");
   }
   if (config.retries < 0 || config.retries > 100) return bad("retries must be from 0 to 100");
-  auto launcher = PipedLauncher::create(config.command, config.memory_bytes_max);
+  if (config.subprocesses_max < 0 || config.subprocesses_max > kSubprocessesMax) {
+    return bad("subprocesses must be from 0 to " + std::to_string(kSubprocessesMax));
+  }
+  for (const std::string& name : config.environment) {
+    if (name.empty() || name.find('=') != std::string::npos) {
+      return bad("environment: '" + name + "' is no name of a variable (values are given in the command, by env)");
+    }
+  }
+  auto launcher = PipedLauncher::create({.program = {},
+                                         .argv = config.command,
+                                         .environment = config.environment,
+                                         .limits = {.memory_bytes_max = config.memory_bytes_max,
+                                                    .file_bytes_max = config.file_bytes_max,
+                                                    .subprocesses_max = config.subprocesses_max,
+                                                    .own_groups = config.own_groups}});
   if (!launcher) return launcher.error().with_context(where);
   JIGSAW_ASSIGN_OR_RETURN(auto node, CommandNode::create(config, std::move(*launcher), clock));
   return std::unique_ptr<RewardNode>(std::move(node));

@@ -6,8 +6,10 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <map>
 
 #include "workers/rewards/in_quotes.h"
+#include "workers/rewards/process_tree.h"
 
 namespace jigsaw {
 namespace {
@@ -46,8 +48,12 @@ std::string describe_exit(const siginfo_t& info) {
 
 class PipedProcess final : public ChildProcess {
  public:
-  PipedProcess(SpawnedProcess process, Graveyard& graveyard) : process_(std::move(process)), graveyard_(graveyard) {}
-  ~PipedProcess() override { graveyard_.bury(process_.pid); }
+  PipedProcess(SpawnedProcess process, int subprocesses_max, Graveyard& graveyard)
+      : process_(std::move(process)), subprocesses_max_(subprocesses_max), graveyard_(graveyard) {}
+  ~PipedProcess() override {
+    graveyard_.bury(process_.pid);
+    for (const auto& [pid, handle] : strays_) kill_process(handle);
+  }
   PipedProcess(const PipedProcess&) = delete;
   PipedProcess& operator=(const PipedProcess&) = delete;
 
@@ -63,6 +69,7 @@ class PipedProcess final : public ChildProcess {
     siginfo_t info{};
     const bool has_ended = waitid(P_PID, static_cast<id_t>(process_.pid), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
                            info.si_pid == process_.pid;
+    if (!has_ended) look_at_subprocesses();
     write_some();
     read_some(process_.from_stdout, [this](std::string_view bytes) { take_output(bytes); });
     read_some(process_.from_stderr, [this](std::string_view bytes) { take_stderr(bytes); });
@@ -93,6 +100,7 @@ class PipedProcess final : public ChildProcess {
     if (process_.to_stdin.is_open() && !unsent_.empty()) {
       wakeups.files.push_back({process_.to_stdin.get(), POLLOUT, 0});
     }
+    if (subprocesses_max_ > 0) wakeups.sleep_at_most(PipedLauncher::kCountEvery);
     if (process_.exit_event.is_open()) {
       wakeups.files.push_back({process_.exit_event.get(), POLLIN, 0});
     } else {
@@ -104,6 +112,25 @@ class PipedProcess final : public ChildProcess {
   // The first reason stands: what follows from it is not news.
   void fail(std::string reason) {
     if (!failure_) failure_ = std::move(reason);
+  }
+
+  // Too many end it. Those that have left the group are remembered: when it ends by itself, they go to another parent.
+  void look_at_subprocesses() {
+    const auto now = std::chrono::steady_clock::now();
+    if (subprocesses_max_ == 0 || now < next_count_) return;
+    next_count_ = now + PipedLauncher::kCountEvery;
+    const auto limit = static_cast<std::size_t>(subprocesses_max_);
+    std::map<pid_t, UniqueFd> strays;
+    const std::vector<TreeProcess> below = processes_below(process_.pid, limit + 1);
+    for (const TreeProcess& subprocess : below) {
+      if (subprocess.group == process_.pid || subprocess.has_ended) continue;
+      const auto known = strays_.find(subprocess.pid);
+      strays[subprocess.pid] = known == strays_.end() ? open_process(subprocess) : std::move(known->second);
+    }
+    strays_ = std::move(strays);
+    if (below.size() > limit) {
+      fail("had more than " + std::to_string(limit) + " processes of its own (subprocesses)");
+    }
   }
 
   void write_some() {
@@ -170,6 +197,9 @@ class PipedProcess final : public ChildProcess {
   static constexpr std::size_t kLinesMax = 16;
 
   SpawnedProcess process_;
+  int subprocesses_max_;
+  std::chrono::steady_clock::time_point next_count_;
+  std::map<pid_t, UniqueFd> strays_;  // of its subprocesses, those in other process groups when last looked at
   Graveyard& graveyard_;
   std::string unsent_;      // to be written
   std::string unfinished_;  // read, without a newline yet
@@ -192,7 +222,7 @@ Graveyard::~Graveyard() {
 
 void Graveyard::bury(pid_t pid) {
   // As long as it is not collected, its id and that of its group cannot belong to anyone else.
-  kill(-pid, SIGKILL);
+  kill_tree(pid);
   pids_.push_back(pid);
   collect();
 }
@@ -204,19 +234,16 @@ void Graveyard::collect() {
   });
 }
 
-Result<std::unique_ptr<PipedLauncher>> PipedLauncher::create(const std::vector<std::string>& argv,
-                                                             std::size_t memory_bytes_max) {
-  CHECK(!argv.empty());
-  SpawnOptions options;
-  JIGSAW_ASSIGN_OR_RETURN(options.program, find_program(argv.front()));
-  options.argv = argv;
-  options.memory_bytes_max = memory_bytes_max;
+Result<std::unique_ptr<PipedLauncher>> PipedLauncher::create(SpawnOptions options) {
+  CHECK(!options.argv.empty());
+  JIGSAW_ASSIGN_OR_RETURN(options.program, find_program(options.argv.front()));
   return std::unique_ptr<PipedLauncher>(new PipedLauncher(std::move(options)));
 }
 
 Result<std::unique_ptr<ChildProcess>> PipedLauncher::launch() {
   JIGSAW_ASSIGN_OR_RETURN(auto process, spawn_process(options_));
-  return std::unique_ptr<ChildProcess>(std::make_unique<PipedProcess>(std::move(process), graveyard_));
+  return std::unique_ptr<ChildProcess>(
+      std::make_unique<PipedProcess>(std::move(process), options_.limits.subprocesses_max, graveyard_));
 }
 
 }  // namespace jigsaw

@@ -13,7 +13,7 @@ class Graveyard {
  public:
   // Waits for the rest, up to 2 s in all; what is left then (a process stuck in the kernel) is init's.
   ~Graveyard();
-  // Kills the process group of `pid`, a child of ours that has not been collected.
+  // Kills `pid`, a child of ours that has not been collected, and all that it has started (process_tree.h).
   void bury(pid_t pid);
   std::size_t num_waiting() const { return pids_.size(); }
 
@@ -27,9 +27,11 @@ class PipedLauncher final : public ChildLauncher {
   // A line of a process may have this many bytes; more make it fail. Bounds what a process can make us hold.
   static constexpr std::size_t kLineBytesMax = std::size_t{1} << 20;
 
-  // `argv`: at least the program. Fails if there is no such program.
-  static Result<std::unique_ptr<PipedLauncher>> create(const std::vector<std::string>& argv,
-                                                       std::size_t memory_bytes_max);
+  // How often a process's subprocesses are counted, and with it how long it may have more than it should.
+  static constexpr std::chrono::milliseconds kCountEvery{100};
+
+  // `options` less the program, which is argv[0]'s: at least that is there. Fails if there is no such program.
+  static Result<std::unique_ptr<PipedLauncher>> create(SpawnOptions options);
   Result<std::unique_ptr<ChildProcess>> launch() override;
 
  private:

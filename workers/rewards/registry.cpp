@@ -49,7 +49,8 @@ const std::vector<RewardRow>& reward_rows() {
       {kSum, "weighted sum of other rewards", {"parts"}, nullptr},
       {kCommand,
        "what an external program says, see the protocol",
-       {"command", "processes", "time_limit_s", "start_time_limit_s", "retries", "memory_gb"},
+       {"command", "processes", "time_limit_s", "start_time_limit_s", "retries", "memory_gb", "file_gb", "subprocesses",
+        "own_groups", "environment"},
        nullptr}};
   return rows;
 }
@@ -77,6 +78,10 @@ std::set<std::string> changed_fields(const RewardConfig& config) {
   note("start_time_limit_s", config.start_time_limit != plain.start_time_limit);
   note("retries", config.retries != plain.retries);
   note("memory_gb", config.memory_bytes_max != plain.memory_bytes_max);
+  note("file_gb", config.file_bytes_max != plain.file_bytes_max);
+  note("subprocesses", config.subprocesses_max != plain.subprocesses_max);
+  note("own_groups", config.own_groups != plain.own_groups);
+  note("environment", config.environment != plain.environment);
   return changed;
 }
 

@@ -67,6 +67,10 @@ struct RewardConfig {
   std::chrono::milliseconds start_time_limit{0};        // added for the first request of a fresh process
   int retries = 1;                                      // when the process dies or talks nonsense; not when it is slow
   std::size_t memory_bytes_max = std::size_t{2} << 30;  // per process (RLIMIT_AS); 0 = no limit
+  std::size_t file_bytes_max = std::size_t{1} << 30;    // of each file it writes (RLIMIT_FSIZE); 0 = no limit
+  int subprocesses_max = 64;                            // that a process may have at a time; 0 = none
+  bool own_groups = true;                               // they may have process groups and sessions of their own
+  std::vector<std::string> environment;                 // names of variables that it gets besides PATH, HOME, LANG
   // all: what to do when a completion cannot be judged
   std::string on_error = "value";  // "value": the sample gets error_value; "fail": the run ends
   double error_value = 0;

@@ -15,22 +15,27 @@
 #include <cstring>
 #include <filesystem>
 
+#include "workers/rewards/call_filter.h"
+
 namespace jigsaw {
 namespace {
 
 constexpr const char* kDefaultPath = "/usr/local/bin:/usr/bin:/bin";
 constexpr int kRequestPipeBytes = 1 << 20;  // what an unprivileged process may ask for
-constexpr rlim_t kFileBytesMax = rlim_t{1} << 30;
 
 std::string variable(const char* name, const char* fallback) {
   const char* value = std::getenv(name);
   return value != nullptr && *value != '\0' ? value : fallback;
 }
 
-// What the program may see of our environment. Anything else is given in the command: ["env", "KEY=value", "program"].
-std::vector<std::string> child_environment() {
-  return {"PATH=" + variable("PATH", kDefaultPath), "HOME=" + variable("HOME", "/"),
-          "LANG=" + variable("LANG", "C.UTF-8")};
+// What the program may see of our environment.
+std::vector<std::string> child_environment(const std::vector<std::string>& names) {
+  std::vector<std::string> list = {"PATH=" + variable("PATH", kDefaultPath), "HOME=" + variable("HOME", "/"),
+                                   "LANG=" + variable("LANG", "C.UTF-8")};
+  for (const std::string& name : names) {
+    if (const char* value = std::getenv(name.c_str())) list.push_back(name + "=" + value);
+  }
+  return list;
 }
 
 std::vector<char*> pointers(std::vector<std::string>& strings) {
@@ -71,7 +76,8 @@ struct ChildPlan {
   char* const* environment;
   int stdin_fd, stdout_fd, stderr_fd, report_fd;
   pid_t parent;
-  rlim_t memory_bytes_max;
+  ProcessLimits limits;
+  CallFilter filter;
 };
 
 void limit(int resource, rlim_t value) {
@@ -98,8 +104,9 @@ void limit(int resource, rlim_t value) {
     for (int fd = 3; fd < 65536; ++fd) fcntl(fd, F_SETFD, FD_CLOEXEC);
   }
   limit(RLIMIT_CORE, 0);
-  limit(RLIMIT_FSIZE, kFileBytesMax);
-  if (plan.memory_bytes_max > 0) limit(RLIMIT_AS, plan.memory_bytes_max);
+  if (plan.limits.file_bytes_max > 0) limit(RLIMIT_FSIZE, plan.limits.file_bytes_max);
+  if (plan.limits.memory_bytes_max > 0) limit(RLIMIT_AS, plan.limits.memory_bytes_max);
+  if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) give_up(errno);
   // Ignored signals would stay ignored across exec. SIGKILL and SIGSTOP refuse, which is fine.
   struct sigaction standard;
   std::memset(&standard, 0, sizeof standard);
@@ -108,6 +115,8 @@ void limit(int resource, rlim_t value) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) give_up(errno);
+  if (const int error = plan.filter.install(); error != 0) give_up(error);
   execve(plan.program, plan.argv, plan.environment);
   give_up(errno);
   std::abort();  // not reached
@@ -151,11 +160,20 @@ Result<SpawnedProcess> spawn_process(const SpawnOptions& options) {
   }
   // A request that fits the pipe is on its way at once, not with the next poll(). Best effort: users have a quota.
   [[maybe_unused]] const int pipe_bytes = fcntl(in.write_end.get(), F_SETPIPE_SZ, kRequestPipeBytes);
-  std::vector<std::string> arguments = options.argv, environment = child_environment();
+  std::vector<std::string> arguments = options.argv, environment = child_environment(options.environment);
   const std::vector<char*> argv = pointers(arguments), environ_list = pointers(environment);
-  const ChildPlan plan{options.program.c_str(), argv.data(),         environ_list.data(),    in.read_end.get(),
-                       out.write_end.get(),     err.write_end.get(), report.write_end.get(), getpid(),
-                       options.memory_bytes_max};
+  ChildPlan plan{.program = options.program.c_str(),
+                 .argv = argv.data(),
+                 .environment = environ_list.data(),
+                 .stdin_fd = in.read_end.get(),
+                 .stdout_fd = out.write_end.get(),
+                 .stderr_fd = err.write_end.get(),
+                 .report_fd = report.write_end.get(),
+                 .parent = getpid(),
+                 .limits = options.limits,
+                 .filter = {}};
+  if (options.limits.subprocesses_max == 0) plan.filter.refuse_subprocesses();
+  if (!options.limits.own_groups) plan.filter.refuse_groups();
 
   // No handler of ours may run in the child.
   sigset_t all, before;

@@ -1,5 +1,5 @@
 // A command reward over real processes: reward_child.cpp, which misbehaves on demand, and /bin/sh. Time limits run on a
-// clock that the tests move; nothing here sleeps to see what happens.
+// clock that the tests move; nothing here sleeps to see what happens, but for one count of subprocesses.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -229,7 +229,8 @@ TEST(CommandProcessTest, ProcessesInheritNothing) {
   EXPECT_THAT(ask(*reward, 2, "environment").error, HasSubstr("says: \"PATH HOME LANG\""));
   EXPECT_THAT(ask(*reward, 3, "session").error, HasSubstr("\"own\""));
   EXPECT_THAT(ask(*reward, 4, "signals").error, HasSubstr("\"blocked: ignored:\""));
-  EXPECT_THAT(ask(*reward, 5, "file").error, HasSubstr("\"limited\""));
+  EXPECT_THAT(ask(*reward, 5, "core").error, HasSubstr("\"none\""));
+  EXPECT_THAT(ask(*reward, 6, "privileges").error, HasSubstr("\"no new ones\""));
   pthread_sigmask(SIG_SETMASK, &mask_before, nullptr);
   signal(SIGUSR1, before);
   unsetenv("JIGSAW_TEST_SECRET");
@@ -243,15 +244,68 @@ TEST(CommandProcessTest, MemoryIsLimited) {
   EXPECT_THAT(ask(*made(config), 1, "memory").error, HasSubstr("refused"));
 }
 
+TEST(CommandProcessTest, VariablesThatAreNamedArePassedOn) {
+  setenv("JIGSAW_TEST_NAMED", "x", 1);
+  RewardConfig config = child_config();
+  config.environment = {"JIGSAW_TEST_NAMED", "JIGSAW_TEST_UNSET"};
+  EXPECT_THAT(ask(*made(config), 1, "environment").error, HasSubstr("says: \"PATH HOME LANG JIGSAW_TEST_NAMED\""));
+  unsetenv("JIGSAW_TEST_NAMED");
+}
+
+TEST(CommandProcessTest, FilesAreLimited) {
+  RewardConfig config = child_config();
+  EXPECT_THAT(ask(*made(config), 1, "write").error, HasSubstr("\"written\""));
+  config.file_bytes_max = 1 << 20;
+  EXPECT_THAT(ask(*made(config), 1, "write").error, HasSubstr("SIGXFSZ"));
+}
+
+TEST(CommandProcessTest, SubprocessesAreLimited) {
+  RewardConfig config = child_config();
+  config.subprocesses_max = 5;
+  config.retries = 0;
+  const auto reward = made(config);
+  EXPECT_THAT(ask(*reward, 1, "family").error, HasSubstr("had more than 5 processes of its own (subprocesses)"));
+  EXPECT_THAT(ask(*reward, 2, "fork").error, HasSubstr("\"forked\""));
+}
+
+TEST(CommandProcessTest, WithoutSubprocessesThereIsNoFork) {
+  RewardConfig config = child_config();
+  config.subprocesses_max = 0;
+  EXPECT_THAT(ask(*made(config), 1, "fork").error, HasSubstr("\"refused\""));
+}
+
+TEST(CommandProcessTest, WithoutGroupsOfTheirOwnNobodyLeaves) {
+  RewardConfig config = child_config();
+  EXPECT_THAT(ask(*made(config), 1, "leave").error, HasSubstr("\"left\""));
+  config.own_groups = false;
+  EXPECT_THAT(ask(*made(config), 1, "leave").error, HasSubstr("\"refused\""));
+}
+
 TEST(CommandProcessTest, GrandchildrenEndWithTheProcess) {
-  auto reward = made(child_config());
-  const ProcessEnd end(static_cast<int>(ask(*reward, 1, "grandchild").reward));
+  for (const char* how : {"grandchild", "stray"}) {
+    auto reward = made(child_config());
+    const ProcessEnd end(static_cast<int>(ask(*reward, 1, how).reward));
+    reward.reset();
+    EXPECT_TRUE(end.comes()) << how;
+  }
+}
+
+// Whoever has a session of its own is no longer found once its parents are gone: it must have been seen before.
+TEST(CommandProcessTest, AStrayEndsWithAProcessThatEndsByItself) {
+  RewardConfig config = child_config();
+  config.retries = 0;
+  auto reward = made(config);
+  const ProcessEnd end(static_cast<int>(ask(*reward, 1, "stray-die").reward));
+  std::this_thread::sleep_for(2 * PipedLauncher::kCountEvery);  // until it is time to count again
+  EXPECT_THAT(ask(*reward, 2, "x").error, HasSubstr("exited with status 6"));
   reward.reset();
   EXPECT_TRUE(end.comes());
 }
 
 TEST(CommandProcessTest, ADyingWorkerTakesItsProcessesAlong) {
-  auto host = spawn_process({.program = JIGSAW_REWARD_HOST, .argv = {JIGSAW_REWARD_HOST, JIGSAW_REWARD_CHILD}});
+  auto host = spawn_process({.program = JIGSAW_REWARD_HOST,
+                             .argv = {JIGSAW_REWARD_HOST, JIGSAW_REWARD_CHILD},
+                             .limits = {.subprocesses_max = 8}});
   ASSERT_TRUE(host.ok());
   std::string line;
   while (line.find('\n') == std::string::npos) {
@@ -320,6 +374,8 @@ TEST(CommandProcessTest, LimitsOfTheConfigAreChecked) {
   EXPECT_THAT(error_of([](RewardConfig& c) { c.time_limit = milliseconds(0); }), HasSubstr("time_limit"));
   EXPECT_THAT(error_of([](RewardConfig& c) { c.start_time_limit = milliseconds(-1); }), HasSubstr("start_time_limit"));
   EXPECT_THAT(error_of([](RewardConfig& c) { c.retries = -1; }), HasSubstr("retries"));
+  EXPECT_THAT(error_of([](RewardConfig& c) { c.subprocesses_max = -1; }), HasSubstr("subprocesses"));
+  EXPECT_THAT(error_of([](RewardConfig& c) { c.environment = {"A=b"}; }), HasSubstr("'A=b' is no name of a variable"));
 }
 
 TEST(CommandProcessTest, PollKeepsToItsWait) {
@@ -333,7 +389,8 @@ TEST(CommandProcessTest, PollKeepsToItsWait) {
 }
 
 TEST(CommandProcessTest, AClosedPipeSendsThisProcessNoSignal) {
-  const auto launcher = std::move(*PipedLauncher::create({JIGSAW_REWARD_CHILD, "close-stdin"}, 0));
+  const auto launcher =
+      std::move(*PipedLauncher::create({.program = {}, .argv = {JIGSAW_REWARD_CHILD, "close-stdin"}}));
   const auto child = std::move(*launcher->launch());
   // Ends by an error of write(2), or by this process dying of SIGPIPE. Until then the lines pile up in the pipe.
   for (int i = 0; i < 100000 && !child->failure(); ++i) child->send(std::string(100, 'x'));

@@ -3,11 +3,13 @@
 //   (else)   a good answer, which tells num_tokens of the request
 //   hang | die | garbage | half (half a line, then the end) | flood | long-line | nan | wrong-id | twice
 //   trickle  a good answer, byte by byte                once     a good answer, then the end
-//   environment | descriptors | session | grandchild | memory | file | stderr   see below
+//   environment | descriptors | session | grandchild | stray | memory | limits | write | family | ..   see below
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -15,6 +17,7 @@
 #include <cstring>
 #include <iostream>
 #include <string>
+#include <thread>
 #include <vector>
 
 extern char** environ;
@@ -77,6 +80,8 @@ std::string signal_state() {
   return "blocked:" + blocked + " ignored:" + ignored;
 }
 
+std::string ignored_line;
+
 void act(const std::string& how, const std::string& line) {
   const std::string id = std::to_string(std::strtoull(after(line, "{\"id\":").c_str(), nullptr, 10));
   const std::string answer =
@@ -120,6 +125,56 @@ void act(const std::string& how, const std::string& line) {
     if (grandchild == 0) hang();
     return write_all("{\"id\":" + id + ",\"reward\":" + std::to_string(grandchild) + "}\n");
   }
+  if (how == "stray" || how == "stray-die") {  // a grandchild in a session of its own, with our pipes
+    int ready[2];
+    if (pipe(ready) != 0) _exit(1);
+    const pid_t grandchild = fork();
+    if (grandchild == 0) {
+      setsid();
+      if (fork() > 0) _exit(0);  // and without a parent
+      const pid_t self = getpid();
+      if (write(ready[1], &self, sizeof self) != sizeof self) _exit(1);
+      hang();
+    }
+    pid_t stray = 0;
+    if (read(ready[0], &stray, sizeof stray) != sizeof stray) _exit(1);
+    waitpid(grandchild, nullptr, 0);
+    write_all("{\"id\":" + id + ",\"reward\":" + std::to_string(stray) + "}\n");
+    // Not before it was seen: we are asked again for that.
+    if (how == "stray-die" && std::getline(std::cin, ignored_line)) _exit(6);
+    return;
+  }
+  if (how == "family") {  // more and more of them, each for ever
+    while (true) {
+      if (fork() == 0) hang();
+      usleep(1000);
+    }
+  }
+  if (how == "fork") {
+    const pid_t child = fork();
+    if (child == 0) _exit(0);
+    if (child > 0) waitpid(child, nullptr, 0);
+    std::thread([] {}).join();  // which is no process
+    return write_all(error_answer(id, child > 0 ? "forked" : "refused"));
+  }
+  if (how == "leave") {
+    const pid_t child = fork();
+    if (child == 0) _exit(setsid() < 0 && setpgid(0, 0) < 0 ? 0 : 1);
+    int state = 0;
+    waitpid(child, &state, 0);
+    return write_all(error_answer(id, WIFEXITED(state) && WEXITSTATUS(state) == 0 ? "refused" : "left"));
+  }
+  if (how == "privileges") {
+    return write_all(error_answer(id, prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 ? "no new ones" : "as they come"));
+  }
+  if (how == "write") {  // 4 MB
+    FILE* file = std::tmpfile();
+    const std::string bytes(1 << 20, 'x');
+    bool is_written = true;
+    for (int i = 0; i < 4; ++i) is_written = is_written && std::fwrite(bytes.data(), bytes.size(), 1, file) == 1;
+    std::fclose(file);
+    return write_all(error_answer(id, is_written ? "written" : "not written"));
+  }
   if (how == "grandchild-die") {
     if (fork() == 0) hang();
     _exit(4);
@@ -128,10 +183,10 @@ void act(const std::string& how, const std::string& line) {
     void* block = std::malloc(std::size_t{1} << 30);
     return write_all(error_answer(id, block == nullptr ? "refused" : "granted"));
   }
-  if (how == "file") {
+  if (how == "core") {
     struct rlimit limit {};
-    getrlimit(RLIMIT_FSIZE, &limit);
-    return write_all(error_answer(id, limit.rlim_cur == RLIM_INFINITY ? "unlimited" : "limited"));
+    getrlimit(RLIMIT_CORE, &limit);
+    return write_all(error_answer(id, limit.rlim_max == 0 ? "none" : "some"));
   }
   if (how == "stderr") {  // more than a pipe holds
     for (int i = 0; i < 100; ++i) std::cerr << std::string(65536, '.');
