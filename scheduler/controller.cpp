@@ -53,6 +53,8 @@ Controller::Controller(std::vector<PipelineSpec> specs, std::vector<StartPoint> 
   capacity_.splits = {0.05, 0.25, 0.5, 0.75, 0.95};
   capacity_.is_work_conserving = true;
   capacity_.slowdown = options_.slowdown;
+  capacity_.can_merge = options_.can_merge;
+  for (std::size_t i = 0; i < pipelines_.size(); ++i) pipelines_[i].history = History(specs_[i].bins);
   std::vector<MemoryNeeds> needs;
   for (const PipelineSpec& spec : specs_) needs.push_back(spec.memory);
   capacity_.memory = MemoryLedger(std::move(needs), options_.memory_bytes_per_worker);
@@ -191,8 +193,8 @@ Status Controller::handle(PeerId from, const wire::FromWorker& message) {
     case wire::FromWorker::kFailed: return named(Error(ErrorCode::kInternal, message.failed().message()));
     case wire::FromWorker::kQuiesced: worker.quiesced = message.quiesced().epoch(); return ok_status();
     case wire::FromWorker::kHeartbeat: worker.waiting_for = message.heartbeat().waiting_for(); return ok_status();
-    case wire::FromWorker::kMoved:
-      return named(Error(ErrorCode::kCorrupt, "moved rollouts that nobody told it to move"));
+    case wire::FromWorker::kMoved: return named(on_moved(message.moved()));
+    case wire::FromWorker::kProgress: return named(on_progress(message.progress()));
     case wire::FromWorker::MESSAGE_NOT_SET: break;
   }
   return named(Error(ErrorCode::kCorrupt, "sent an empty message"));
@@ -343,6 +345,7 @@ Status Controller::finish_step(int pipeline) {
   PipelineRun& run = pipelines_[static_cast<std::size_t>(pipeline)];
   const std::int64_t step = plan_.step(pipeline);
   const Clock::TimePoint now = clock_.now();
+  observe_completions(pipeline, step);
   StepReport report = step_state(pipeline, step).report(plan_.spec(pipeline), now);
   report.step_s = seconds(run.step_begin, now);
   run.step_begin = now;
@@ -382,7 +385,8 @@ bool Controller::is_committed(int pipeline) const {
 
 Status Controller::schedule() {
   const bool asks_again = !waits_.empty() && clock_.now() - last_decision_ > kAskAgainAfter;
-  if (plan_.revision() == decided_revision_ && !asks_again) return ok_status();
+  if (plan_.revision() == decided_revision_ && !asks_again && !has_news_) return ok_status();
+  has_news_ = false;
   decided_revision_ = plan_.revision();
   last_decision_ = clock_.now();
   const auto begin = std::chrono::steady_clock::now();
@@ -390,7 +394,10 @@ Status Controller::schedule() {
   const auto took = std::chrono::steady_clock::now() - begin;
   explain(decision);
   for (const ShareChange& change : decision.reshare) JIGSAW_RETURN_IF_ERROR(reshare(change));
-  if (decision.start.empty() && decision.reshare.empty() && decision.wait.empty()) return ok_status();
+  for (const MergeChoice& choice : decision.merge) JIGSAW_RETURN_IF_ERROR(merge(choice));
+  if (decision.start.empty() && decision.reshare.empty() && decision.wait.empty() && decision.merge.empty()) {
+    return ok_status();
+  }
   decision_us_.push_back(std::chrono::duration<double, std::micro>(took).count());
   for (const DispatchChoice& choice : decision.start) {
     // While stopping, only steps that have begun to change the weights are taken to their end.
@@ -404,14 +411,6 @@ Status Controller::schedule() {
 }
 
 void Controller::explain(const Decision& decision) {
-  const auto options_text = [](const std::vector<Option>& options) {
-    std::string text;
-    for (const Option& option : options) {
-      text += fmt::format("{}{} (window ends in {:.2f} s, score {:.3f})", text.empty() ? "" : "; ", option.action,
-                          option.finish_s, option.score);
-    }
-    return text;
-  };
   std::map<NodeRef, std::string> waits;
   for (const WaitChoice& wait : decision.wait) {
     waits[wait.node] = wait.reason;
@@ -419,13 +418,13 @@ void Controller::explain(const Decision& decision) {
     if (before != waits_.end() && before->second == wait.reason) continue;
     log_info("stage.held", "pipeline={} step={} stage={} reason=\"{}\" options=\"{}\"",
              plan_.spec(wait.node.pipeline).name, wait.node.step, to_string(plan_.node(wait.node)), wait.reason,
-             options_text(wait.options));
+             to_text(wait.options));
   }
   waits_ = std::move(waits);
   for (const DispatchChoice& choice : decision.start) {
     if (choice.options.empty()) continue;
     log_info("stage.chosen", "pipeline={} step={} stage={} options=\"{}\"", plan_.spec(choice.node.pipeline).name,
-             choice.node.step, to_string(plan_.node(choice.node)), options_text(choice.options));
+             choice.node.step, to_string(plan_.node(choice.node)), to_text(choice.options));
   }
 }
 
@@ -635,6 +634,7 @@ RunSummary Controller::summarize() const {
     // Two lanes of a worker can be busy at the same time.
     summary.worker_busy_share = std::min(1.0, busy_s_ / (summary.wall_s * options_.num_workers));
   }
+  summary.migrations = num_moved_;
   set_decision_times(summary, decision_us_);
   summary.interrupted = std::ranges::any_of(pipelines_, &PipelineRun::is_stopping);
   summary.workers_lost = members_.num_lost();

@@ -19,7 +19,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/clock.h"
@@ -48,6 +50,7 @@ struct ControllerOptions {
   int num_workers = 1;
   std::size_t memory_bytes_per_worker = 0;  // 0 = no bound
   SlowdownTable slowdown;                   // as far as it was measured on this machine
+  bool can_merge = true;                    // whether running rollouts may move between workers
   std::filesystem::path checkpoint_root;    // checkpoints go to <root>/<pipeline>/step-00000010
   std::chrono::milliseconds worker_timeout{60000};
   std::chrono::milliseconds start_timeout{600000};  // loading models
@@ -85,6 +88,7 @@ class Controller {
     bool is_paused = false;              // by `jigsaw ctl`
     std::int64_t checkpointed_step = 0;  // newest step that a checkpoint holds
     std::map<PeerId, Progress> progress;
+    std::set<std::pair<std::int64_t, int>> moved;  // step, worker of the plan: samples have come or gone
   };
   // A sub-stage that a worker was sent and has not finished.
   struct Dispatched {
@@ -118,6 +122,11 @@ class Controller {
   Status on_ready(PeerId from, const wire::Ready& ready);
   Status on_trajectory(const wire::TrajectoryDone& done);
   Status on_entered(const wire::RolloutEntered& entered);
+  // Merging tails, in scheduler/controller_merges.cpp.
+  Status merge(const MergeChoice& choice);
+  Status on_progress(const wire::RolloutProgress& progress);
+  Status on_moved(const wire::RolloutsMoved& moved);
+  void observe_completions(int pipeline, std::int64_t step);
   Status on_node_done(const wire::NodeDone& done);
   Status on_checkpoint_done(const Dispatched& dispatched, const wire::NodeDone& done);
   void finish_node(NodeRef ref, double busy_s);
@@ -189,6 +198,8 @@ class Controller {
   Clock::TimePoint begin_, last_progress_, last_tick_, last_ping_, last_decision_;
   std::int64_t decided_revision_ = -1;  // of the plan, at the last decision
   double busy_s_ = 0;                   // of all workers
+  std::int64_t num_moved_ = 0;          // samples
+  bool has_news_ = false;               // of tails that could merge
   std::vector<double> decision_us_;
   bool stopping_ = false;  // all pipelines
   std::optional<Joining> joining_;

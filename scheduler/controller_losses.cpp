@@ -79,7 +79,8 @@ void Controller::make_plan_for_living() {
       plan_.stop(pipeline);
       continue;
     }
-    run.history = History();  // it tells of other nodes
+    run.history = History(plan_.spec(pipeline).bins);  // it tells of other nodes
+    run.moved.clear();
     plan_.skip_done(
         pipeline, [this](NodeRef ref) { return was_done(ref); }, now);
     for (auto& [step, state] : run.steps) {

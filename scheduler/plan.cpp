@@ -341,6 +341,14 @@ void Plan::begin_merge(NodeRef from, NodeRef to) {
   ++mutable_progress_of(to).num_incoming;
 }
 
+void Plan::give_up_merge(NodeRef from) {
+  std::optional<NodeRef>& into = mutable_progress_of(from).merges_into;
+  if (!into) return;  // its target has ended meanwhile
+  ++revision_;
+  --mutable_progress_of(*into).num_incoming;
+  into.reset();
+}
+
 bool Plan::is_merging(NodeRef ref) const {
   const Progress& progress = progress_of(ref);
   return progress.merges_into.has_value() || progress.num_incoming > 0;

@@ -109,6 +109,8 @@ class Plan {
   // merge and `to` is not on its way elsewhere. Several can merge into one.
   bool can_merge(NodeRef from, NodeRef to) const;
   void begin_merge(NodeRef from, NodeRef to);
+  // Some or all of from's sequences stay, and it goes on as a tail of its own.
+  void give_up_merge(NodeRef from);
   // Whether sequences of this running node are on their way elsewhere, or others on their way to it.
   bool is_merging(NodeRef ref) const;
 

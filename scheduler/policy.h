@@ -40,6 +40,9 @@ struct Option {
   double score = 0;     // larger is better
 };
 
+// "start alone (window ends in 2.10 s, score 0.512); wait for .."
+std::string to_text(const std::vector<Option>& options);
+
 struct DispatchChoice {
   NodeRef node;
   double share = 1.0;  // weight against others on its worker

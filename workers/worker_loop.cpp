@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "core/log.h"
@@ -18,7 +19,7 @@ namespace {
 constexpr std::chrono::milliseconds kIdleWait{20};    // nothing to do: the next message ends it at once
 constexpr std::chrono::milliseconds kWaitingWait{1};  // sub-stages wait for rewards or peers
 constexpr std::chrono::milliseconds kHeartbeatEvery{1000};
-constexpr int kPeerMessagesPerPoll = 8;  // of up to 2 MiB: what may come between two quanta
+constexpr int kPeerMessagesPerPoll = 32;  // of up to 2 MiB: what may come between two quanta
 
 std::string gigabytes(std::size_t bytes) { return fmt::format("{:.2f} GB", static_cast<double>(bytes) / (1 << 30)); }
 
@@ -42,7 +43,16 @@ WorkerLoop::WorkerLoop(WorkerOptions options, Transport& transport, PeerLinks& l
       links_(links),
       make_exchange_(std::move(make_exchange)),
       clock_(clock),
-      executor_(options_.num_threads, clock, options_.cpus) {}
+      executor_(options_.num_threads, clock, options_.cpus),
+      moves_(links,
+             {.rollout_at_rest = [this](std::uint64_t node) { return rollout_at_rest(node); },
+              .on_moved =
+                  [this](const wire::RolloutsMoved& moved) {
+                    wire::FromWorker message;
+                    *message.mutable_moved() = moved;
+                    return send(message);
+                  }},
+             clock) {}
 
 Status WorkerLoop::run() {
   Status status = serve();
@@ -71,6 +81,7 @@ Status WorkerLoop::serve() {
     const auto wait = ran ? std::chrono::milliseconds(0) : (executor_.empty() ? kIdleWait : kWaitingWait);
     JIGSAW_RETURN_IF_ERROR(receive_all(wait));
     JIGSAW_RETURN_IF_ERROR(receive_from_peers());
+    JIGSAW_RETURN_IF_ERROR(moves_.serve());
     for (LinkExchange* exchange : link_exchanges_) exchange->serve();
     JIGSAW_RETURN_IF_ERROR(send_heartbeat_if_due());
     JIGSAW_RETURN_IF_ERROR(check_controller());
@@ -107,12 +118,12 @@ Status WorkerLoop::handle(const wire::ToWorker& message) {
   switch (message.message_case()) {
     case wire::ToWorker::kStart: return on_start(message.start());
     case wire::ToWorker::kDispatch: return on_dispatch(message.dispatch());
-    case wire::ToWorker::kCancel: executor_.cancel(static_cast<int>(message.cancel().pipeline())); return ok_status();
+    case wire::ToWorker::kCancel: cancel(static_cast<int>(message.cancel().pipeline())); return ok_status();
     case wire::ToWorker::kReshare: return on_reshare(message.reshare());
     case wire::ToWorker::kQuiesce: on_quiesce(message.quiesce()); return ok_status();
     case wire::ToWorker::kPing: return ok_status();
     case wire::ToWorker::kMembers: return on_members(message.members());
-    case wire::ToWorker::kMove: return Error(ErrorCode::kUnsupported, "was told to move rollouts");
+    case wire::ToWorker::kMove: moves_.begin(message.move()); return ok_status();
     case wire::ToWorker::kShutdown: shutdown_ = true; return ok_status();
     case wire::ToWorker::MESSAGE_NOT_SET: break;
   }
@@ -123,6 +134,7 @@ Status WorkerLoop::on_start(const wire::Start& start) {
   if (!pipelines_.empty()) return Error(ErrorCode::kCorrupt, "was told to start twice");
   JIGSAW_ASSIGN_OR_RETURN(const Job job, read_job(start.job_yaml(), start.job_name()));
   bins_ = job.config.bins;
+  moves_.set_way(job.config.merge_by);
   if (start.controller_machine() == machine_name() && start.controller_process() != ::getpid()) {
     if (auto watch = ProcessWatch::open(start.controller_process()); watch.ok()) controller_ = *std::move(watch);
   }
@@ -146,6 +158,7 @@ Status WorkerLoop::on_start(const wire::Start& start) {
   for (const auto& runtime : pipelines_) {
     runtime->set_releases_memory(options_.memory_bytes_max != 0 && total > options_.memory_bytes_max);
   }
+  if (options_.exchanges_over_links) exchange_over_links();
   return send(message);
 }
 
@@ -210,10 +223,19 @@ Result<std::unique_ptr<SubStage>> WorkerLoop::make_rollout(PipelineRuntime& runt
     entered.set_busy_s(executor_.busy_s(node));
     return send(message);
   };
-  JIGSAW_ASSIGN_OR_RETURN(std::unique_ptr<SubStage> stage,
-                          RolloutStage::create(runtime, dispatch.step(), dispatch.rollout(), bins_,
-                                               {.on_trajectory = on_trajectory, .on_entered = on_entered}));
-  return stage;
+  const auto on_progress = [this, node](const RunningSamples& running) {
+    wire::FromWorker message;
+    message.mutable_progress()->set_node(node);
+    message.mutable_progress()->set_running(static_cast<std::uint32_t>(running.count));
+    message.mutable_progress()->set_mean_tokens(running.mean_tokens);
+    return send(message);
+  };
+  JIGSAW_ASSIGN_OR_RETURN(
+      std::unique_ptr<RolloutStage> stage,
+      RolloutStage::create(runtime, dispatch.step(), dispatch.rollout(), bins_,
+                           {.on_trajectory = on_trajectory, .on_entered = on_entered, .on_progress = on_progress}));
+  rollouts_[node] = {.pipeline = static_cast<int>(dispatch.pipeline()), .stage = stage.get()};
+  return std::unique_ptr<SubStage>(std::move(stage));
 }
 
 Status WorkerLoop::on_reshare(const wire::Reshare& reshare) {
@@ -222,7 +244,26 @@ Status WorkerLoop::on_reshare(const wire::Reshare& reshare) {
   return ok_status();
 }
 
+RolloutStage* WorkerLoop::rollout_at_rest(std::uint64_t node) {
+  const auto rollout = rollouts_.find(node);
+  if (rollout == rollouts_.end()) return nullptr;
+  executor_.finish_quanta(rollout->second.pipeline, PipelineParts::kRollout);
+  return rollout->second.stage;
+}
+
+void WorkerLoop::give_up_moves(int pipeline) {
+  for (const auto& [node, rollout] : rollouts_) {
+    if (rollout.pipeline == pipeline) moves_.give_up(node);
+  }
+}
+
+void WorkerLoop::cancel(int pipeline) {
+  give_up_moves(pipeline);
+  executor_.cancel(pipeline);
+}
+
 void WorkerLoop::on_quiesce(const wire::Quiesce& quiesce) {
+  for (std::size_t pipeline = 0; pipeline < pipelines_.size(); ++pipeline) give_up_moves(static_cast<int>(pipeline));
   executor_.abandon_all();
   quiescing_ = quiesce.epoch();
 }
@@ -251,43 +292,48 @@ Status WorkerLoop::on_members(const wire::Members& members) {
   for (const wire::Member& member : members.member()) {
     peers.push_back({.worker = member.worker(), .endpoint = member.endpoint(), .public_key = member.public_key()});
   }
-  return links_.set_peers(peers);
+  JIGSAW_RETURN_IF_ERROR(links_.set_peers(peers));
+  std::vector<PeerId> workers;
+  for (const PeerAddress& peer : peers) workers.push_back(peer.worker);
+  for (const PeerId peer : std::exchange(peers_, workers)) {
+    if (std::ranges::find(workers, peer) == workers.end()) moves_.on_peer_lost(peer);
+  }
+  return ok_status();
 }
 
 Status WorkerLoop::receive_from_peers() {
   for (int i = 0; i < kPeerMessagesPerPoll; ++i) {
-    JIGSAW_ASSIGN_OR_RETURN(const std::optional<ReceivedMessage> received,
-                            links_.receive(std::chrono::milliseconds(0)));
+    JIGSAW_ASSIGN_OR_RETURN(std::optional<ReceivedMessage> received, links_.receive(std::chrono::milliseconds(0)));
     if (!received) return ok_status();
-    wire::PeerMessage message;
-    if (message.ParseFromString(received->bytes)) {
-      JIGSAW_RETURN_IF_ERROR(handle_peer(received->from, message));
-    } else {
+    const auto decoded = decode_peer_frame(received->bytes);
+    if (!decoded.ok()) {
       log_warning("link.corrupt", "from={} bytes={}", received->from, received->bytes.size());
+    } else if (!moves_.on_frame(received->from, received->bytes, *decoded)) {
+      handle_peer(received->from, decoded->message);
     }
   }
   return ok_status();
 }
 
 // What another worker says ends nothing here: it may be confused or out of date.
-Status WorkerLoop::handle_peer(PeerId from, const wire::PeerMessage& message) {
+void WorkerLoop::handle_peer(PeerId from, const wire::PeerMessage& message) {
   switch (message.message_case()) {
     case wire::PeerMessage::kGradientRequest:
       if (message.gradient_request().pipeline() >= link_exchanges_.size()) break;
       link_exchanges_[message.gradient_request().pipeline()]->on_request(from, message.gradient_request());
-      return ok_status();
+      return;
     case wire::PeerMessage::kGradient:
       if (message.gradient().pipeline() >= link_exchanges_.size()) break;
       link_exchanges_[message.gradient().pipeline()]->on_part(from, message.gradient());
-      return ok_status();
+      return;
     default: break;
   }
   log_warning("link.unexpected", "from={} message={}", from, static_cast<int>(message.message_case()));
-  return ok_status();
 }
 
 Status WorkerLoop::report_done() {
   for (Executor::Entry& entry : executor_.take_done()) {
+    rollouts_.erase(entry.node);
     wire::FromWorker message;
     wire::NodeDone& done = *message.mutable_node_done();
     done.set_node(entry.node);

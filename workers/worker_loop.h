@@ -19,6 +19,7 @@
 #include "core/wire/messages.pb.h"
 #include "core/wire/peer_messages.pb.h"
 #include "workers/executor.h"
+#include "workers/moves/rollout_moves.h"
 #include "workers/pipeline_runtime.h"
 #include "workers/reduction/gradient_exchange.h"
 #include "workers/reduction/link_exchange.h"
@@ -31,6 +32,7 @@ struct WorkerOptions {
   int num_threads = 1;
   std::vector<int> cpus;                                // num_threads to bind to (cpus_for_worker), or none
   std::uint64_t memory_bytes_max = 0;                   // of all its pipelines
+  bool exchanges_over_links = false;                    // gradients, from the start: where there is no MPI
   std::chrono::milliseconds start_timeout{120000};      // to be told to start
   std::chrono::milliseconds controller_timeout{60000};  // since the controller has last said anything
 };
@@ -59,7 +61,10 @@ class WorkerLoop {
   void exchange_over_links();
   Status on_members(const wire::Members& members);
   Status receive_from_peers();
-  Status handle_peer(PeerId from, const wire::PeerMessage& message);
+  void handle_peer(PeerId from, const wire::PeerMessage& message);
+  RolloutStage* rollout_at_rest(std::uint64_t node);
+  void cancel(int pipeline);
+  void give_up_moves(int pipeline);
   Status report_done();
   Status report_quiesced();
   Status check_controller() const;
@@ -78,6 +83,14 @@ class WorkerLoop {
   std::vector<std::unique_ptr<PipelineRuntime>> pipelines_;
   std::vector<LinkExchange*> link_exchanges_;  // the pipelines' own, once members have changed
   Executor executor_;                          // after the pipelines, which its sub-stages refer to
+  // Of dispatches that are rollouts: the executor's own.
+  struct Rollout {
+    int pipeline = 0;
+    RolloutStage* stage = nullptr;
+  };
+  std::map<std::uint64_t, Rollout> rollouts_;  // by node
+  RolloutMoves moves_;
+  std::vector<PeerId> peers_;
   ProcessWatch controller_;
   Clock::TimePoint last_heartbeat_{}, last_heard_{};
   std::optional<std::uint64_t> quiescing_;  // epoch

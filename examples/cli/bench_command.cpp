@@ -1,4 +1,5 @@
-// bench decode | step | gemm: what the performance claims rest on.
+// bench decode | step | gemm | migrate: what the performance claims rest on.
+#include <algorithm>
 #include <memory>
 
 #include "core/lane.h"
@@ -9,6 +10,7 @@
 #include "rollout/kernels/kernels.h"
 #include "rollout/models/model_files.h"
 #include "workers/job/completion_lengths.h"
+#include "workers/moves/migrate_bench.h"
 #include "workers/trainer/step_bench.h"
 
 namespace jigsaw::cli {
@@ -22,6 +24,7 @@ struct BenchOptions {
   DecodeBenchOptions decode;
   StepBenchOptions step;
   std::string lengths = "8x64";
+  MigrateBenchOptions migrate;
   std::vector<int> rows{1, 4, 16, 64, 96, 256, 512};
 };
 
@@ -93,6 +96,34 @@ Status bench_gemm(const BenchOptions& options) {
   return ok_status();
 }
 
+double percentile(std::vector<double> values, double part) {
+  std::sort(values.begin(), values.end());
+  return values[static_cast<std::size_t>(part * static_cast<double>(values.size() - 1) + 0.5)];
+}
+
+Status bench_migrate(const BenchOptions& options) {
+  JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<PolicyWeights> weights, load_model(options.model));
+  JIGSAW_ASSIGN_OR_RETURN(const MigrateBenchResult result, run_migrate_bench(*weights, options.migrate));
+  const auto pause_ms = [](const std::vector<double>& pauses_s) {
+    return nlohmann::ordered_json{{"p50", 1e3 * percentile(pauses_s, 0.5)}, {"p99", 1e3 * percentile(pauses_s, 0.99)}};
+  };
+  print_json_line({{"sequences", options.migrate.sequences},
+                   {"tokens", options.migrate.tokens},
+                   {"payload_bytes", result.payload_bytes},
+                   {"stream_mb_per_s", 1e-6 * result.stream_bytes_per_s},
+                   {"kv_copy_plain_mb_per_s", 1e-6 * result.kv_copy_plain_bytes_per_s},
+                   {"kv_copy_plain_of_stream", result.kv_copy_plain_bytes_per_s / result.stream_bytes_per_s},
+                   {"kv_copy_curve_mb_per_s", 1e-6 * result.kv_copy_bytes_per_s},
+                   {"curve_of_plain", result.kv_copy_bytes_per_s / result.kv_copy_plain_bytes_per_s},
+                   {"prefill_tok_per_s", result.prefill_tokens_per_s},
+                   {"recompute_tok_per_s", result.recompute_tokens_per_s},
+                   {"recompute_of_prefill", result.recompute_tokens_per_s / result.prefill_tokens_per_s},
+                   {"kv_copy_pause_ms", pause_ms(result.kv_copy_pauses_s)},
+                   {"recompute_pause_ms", pause_ms(result.recompute_pauses_s)},
+                   {"kernels", kernels::variant_name()}});
+  return ok_status();
+}
+
 }  // namespace
 
 void add_bench(CLI::App& app, int& exit_code) {
@@ -129,6 +160,12 @@ void add_bench(CLI::App& app, int& exit_code) {
   CLI::App* gemm = add("gemm", "The product kernel at the shapes of SmolLM2-135M, beside the machine's peaks", false);
   gemm->add_option("--rows", options->rows, "Rows M")->check(CLI::Range(1, 1 << 16));
   gemm->callback([options, &exit_code] { exit_code = exit_code_of(bench_gemm(*options)); });
+
+  CLI::App* migrate = add("migrate", "Moving running sequences between two workers on this machine", true);
+  migrate->add_option("--sequences", options->migrate.sequences, "That move")->check(CLI::Range(1, 256));
+  migrate->add_option("--tokens", options->migrate.tokens, "Of each sequence")->check(CLI::Range(2, 1 << 14));
+  migrate->add_option("--repeats", options->migrate.repeats, "The median is reported")->check(CLI::Range(1, 1000));
+  migrate->callback([options, &exit_code] { exit_code = exit_code_of(bench_migrate(*options)); });
 }
 
 }  // namespace jigsaw::cli

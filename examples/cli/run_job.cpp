@@ -79,8 +79,8 @@ class Observers : public RunObserver {
 std::string training_identity(const Job& job) {
   YamlSection yaml = *YamlSection::parse(job.yaml, "job.yaml");
   return yaml.without({"workers", "threads_per_worker", "policy", "memory_gb_per_worker", "worker_timeout_s", "bins",
-                       "bind_cores", "profile", "pipelines.*.weight", "pipelines.*.latency_cap", "pipelines.*.deadline",
-                       "pipelines.*.checkpoint", "pipelines.*.train.steps"});
+                       "merge", "merge_by", "bind_cores", "profile", "pipelines.*.weight", "pipelines.*.latency_cap",
+                       "pipelines.*.deadline", "pipelines.*.checkpoint", "pipelines.*.train.steps"});
 }
 
 struct Prepared {
@@ -122,6 +122,7 @@ Result<RunSummary> control(const RunRequest& request, Prepared& prepared, int nu
   options.worker_timeout = prepared.job.config.worker_timeout;
   options.memory_bytes_per_worker = memory_limit(prepared.job.config, num_workers);
   options.slowdown = prepared.slowdown;
+  options.can_merge = prepared.job.config.merge && num_workers > 1;
   options.stop = &stop_requested();
   JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<ControlServer> control, ControlServer::open(prepared.folder->root()));
   options.control = &control->transport();

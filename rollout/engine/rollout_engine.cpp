@@ -38,6 +38,7 @@ class PagedRolloutEngine final : public RolloutEngine {
   Result<bool> submit_with_kv(RolloutRequest request, const KvImport& kv) override;
   EngineStep step(Lane& lane) override;
   std::optional<RolloutOutput> cancel(std::uint64_t id) override;
+  std::optional<SequenceProgress> progress(std::uint64_t id) const override;
   std::optional<SequenceKv> sequence_kv(std::uint64_t id) const override;
 
   bool idle() const override { return by_id_.empty(); }
@@ -52,6 +53,7 @@ class PagedRolloutEngine final : public RolloutEngine {
     prefixes_.clear();
     pool_->release_pages();
   }
+  std::size_t kv_block_bytes() const override { return pool_->block_bytes(); }
   std::size_t kv_bytes_total() const override { return bytes_of(pool_->num_total()); }
   std::size_t kv_bytes_used() const override { return bytes_of(pool_->num_total() - pool_->num_free()); }
   std::int64_t kv_positions_free() const override {
@@ -295,6 +297,14 @@ std::optional<RolloutOutput> PagedRolloutEngine::cancel(std::uint64_t id) {
   }
   removed->finish_reason = FinishReason::kCancelled;
   return removed->take_output();
+}
+
+std::optional<SequenceProgress> PagedRolloutEngine::progress(std::uint64_t id) const {
+  const auto found = by_id_.find(id);
+  if (found == by_id_.end()) return std::nullopt;
+  const Sequence& sequence = *found->second;
+  return SequenceProgress{.tokens = std::span(sequence.tokens).subspan(static_cast<std::size_t>(sequence.num_prompt)),
+                          .logprobs = sequence.logprobs};
 }
 
 std::optional<SequenceKv> PagedRolloutEngine::sequence_kv(std::uint64_t id) const {

@@ -75,6 +75,12 @@ struct EngineStep {
   std::vector<Event> events;  // one a new token, in order of id, then of position; for streaming
 };
 
+// How far a sequence has come.
+struct SequenceProgress {
+  std::span<const TokenId> tokens{};  // completion
+  std::span<const float> logprobs{};  // one a token
+};
+
 // The keys and values of a running sequence, block by block (layout: kernels.h, transformer.h).
 struct SequenceKv {
   int num_positions = 0;             // of prompt + completion; the last token drawn has none yet
@@ -107,6 +113,8 @@ class RolloutEngine {
   virtual EngineStep step(Lane& lane) = 0;
   // Takes a sequence out, with what it has generated so far (kCancelled); empty if unknown. For migration and Ctrl-C.
   virtual std::optional<RolloutOutput> cancel(std::uint64_t id) = 0;
+  // Empty if unknown; valid until the next step() or cancel().
+  virtual std::optional<SequenceProgress> progress(std::uint64_t id) const = 0;
   // For migration by KV copy. Empty if unknown, waiting or without any; valid until the next step() or cancel().
   virtual std::optional<SequenceKv> sequence_kv(std::uint64_t id) const = 0;
   virtual bool idle() const = 0;
@@ -117,6 +125,7 @@ class RolloutEngine {
   // Drops cached prefixes and gives the memory of the KV pool back to the machine until the next step(). Only while
   // idle().
   virtual void release_memory() = 0;
+  virtual std::size_t kv_block_bytes() const = 0;  // of 16 positions
   virtual std::size_t kv_bytes_total() const = 0;
   virtual std::size_t kv_bytes_used() const = 0;  // cached prefixes included; they go when room is wanted
   // Positions that would fit the blocks that are free or can be made so by dropping cached prefixes.

@@ -1,8 +1,11 @@
+#include <fmt/format.h>
+
 #include <functional>
 #include <map>
 
 #include "core/nearest_name.h"
 #include "scheduler/policies/greedy.h"
+#include "scheduler/policies/greedy_merge.h"
 #include "scheduler/policies/lookahead.h"
 #include "scheduler/policies/rollout_sharing.h"
 #include "scheduler/policies/round_robin.h"
@@ -14,6 +17,7 @@ namespace {
 const std::map<std::string, std::function<std::unique_ptr<Policy>()>>& table() {
   static const std::map<std::string, std::function<std::unique_ptr<Policy>()>> policies = {
       {"greedy", [] { return std::make_unique<GreedyPolicy>(); }},
+      {"greedy_merge", [] { return std::make_unique<GreedyMergePolicy>(); }},
       {"lookahead", [] { return std::make_unique<LookaheadPolicy>(); }},
       {"rollout_sharing", [] { return std::make_unique<RolloutSharingPolicy>(); }},
       {"round_robin", [] { return std::make_unique<RoundRobinPolicy>(); }},
@@ -23,6 +27,15 @@ const std::map<std::string, std::function<std::unique_ptr<Policy>()>>& table() {
 }
 
 }  // namespace
+
+std::string to_text(const std::vector<Option>& options) {
+  std::string text;
+  for (const Option& option : options) {
+    text += fmt::format("{}{} (window ends in {:.2f} s, score {:.3f})", text.empty() ? "" : "; ", option.action,
+                        option.finish_s, option.score);
+  }
+  return text;
+}
 
 std::vector<std::string> policy_names() {
   std::vector<std::string> names;

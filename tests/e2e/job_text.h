@@ -40,6 +40,15 @@ inline std::string longer(std::string pipelines) {
   return pipelines;
 }
 
+// With completions of very different lengths.
+inline std::string tailed(std::string pipeline) {
+  const auto replace = [&](const std::string& from, const std::string& to) {
+    pipeline.replace(pipeline.find(from), from.size(), to);
+  };
+  replace("max_new_tokens: 6, max_positions: 32", "forced_lengths: \"3x6,1x600\", max_positions: 640");
+  return pipeline;
+}
+
 inline std::string job_text(const std::string& pipelines) { return "seed: 7\nworkers: 1\npipelines:\n" + pipelines; }
 
 }  // namespace jigsaw

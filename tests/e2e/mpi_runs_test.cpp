@@ -45,8 +45,36 @@ TEST_F(MpiRunsTest, EveryPolicyEndsInTheSameWeights) {
       run_jigsaw({"compare", job, "--workers", "2", "--json", "--out", (folder_.path() / "compare").string()});
   ASSERT_EQ(outcome.exit_code, 0) << outcome.err;
   const auto list = last_json_line(outcome.out);
-  ASSERT_EQ(list.size(), 5u);
+  ASSERT_EQ(list.size(), 6u);
   for (const auto& entry : list) EXPECT_EQ(weights_hashes(entry), weights_hashes(list[0])) << entry["policy"];
+}
+
+// Long tails move between the workers while they run, by both ways, and to a worker whose kernels are others.
+TEST_F(MpiRunsTest, MovedRolloutsTrainTheSame) {
+  const std::string job = folder_.file("job.yaml", job_text(tailed(sort_pipeline()) + tailed(reverse_pipeline())));
+  const Hashes reference = run(job, {"--workers", "1"}, "w1");
+  const auto expect_moves = [&](const std::string& out) {
+    const auto summary = nlohmann::json::parse(read_whole(folder_.path() / out / "summary.json"));
+    EXPECT_GT(summary["migrations"], 0) << out;
+  };
+  for (const auto& [way, workers] : {std::pair("recompute", "2"), std::pair("kv_copy", "3")}) {
+    EXPECT_EQ(
+        run(job, {"--workers", workers, "--policy", "greedy_merge", "--set", std::string("merge_by=") + way}, way),
+        reference)
+        << way;
+    expect_moves(way);
+  }
+  const std::string out = (folder_.path() / "mixed").string();
+  std::vector<std::string> rank = {JIGSAW_PROGRAM, "run",          job,     "--out",           out, "--json", "--quiet",
+                                   "--policy",     "greedy_merge", "--set", "merge_by=kv_copy"};
+  std::vector<std::string> argv = {"mpirun", "--allow-run-as-root", "--oversubscribe", "-n", "2"};
+  argv.insert(argv.end(), rank.begin(), rank.end());
+  for (const char* next : {":", "-n", "1", "-x", "JIGSAW_KERNELS=portable"}) argv.emplace_back(next);
+  argv.insert(argv.end(), rank.begin(), rank.end());
+  const ProcessOutcome mixed = run_process(argv);
+  ASSERT_EQ(mixed.exit_code, 0) << mixed.err;
+  EXPECT_EQ(weights_hashes(last_json_line(mixed.out)), reference);
+  expect_moves("mixed");
 }
 
 TEST_F(MpiRunsTest, OneStepOffTrainsTheSameOnAnyWorkersAndAfterAKill) {

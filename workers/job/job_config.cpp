@@ -87,6 +87,12 @@ Result<Job> read_job(const std::string& text, const std::filesystem::path& name,
   yaml.read("threads_per_worker", config.threads_per_worker, 0, 1024);
   yaml.read("policy", config.policy);
   yaml.read("bind_cores", config.bind_cores);
+  yaml.read("merge", config.merge);
+  std::string merge_by = "auto";
+  yaml.read_choice("merge_by", merge_by, {"auto", "recompute", "kv_copy"});
+  config.merge_by = merge_by == "recompute" ? MergeBy::kRecompute
+                    : merge_by == "kv_copy" ? MergeBy::kKvCopy
+                                            : MergeBy::kAuto;
   std::string profile;
   yaml.read("profile", profile);
   if (!profile.empty()) config.profile = name.parent_path() / profile;  // an absolute one stays what it is

@@ -80,6 +80,9 @@ struct PipelineConfig {
   int samples_per_step() const { return rollout.prompts_per_step * rollout.group_size; }
 };
 
+// How sequences go to another worker when tails merge: their keys and values are computed again there, or copied.
+enum class MergeBy { kAuto, kRecompute, kKvCopy };
+
 struct JobConfig {
   std::uint64_t seed = 0;
   int workers = 1;
@@ -87,9 +90,11 @@ struct JobConfig {
   std::string policy = "lookahead";                 // of the scheduler
   std::uint64_t memory_bytes_per_worker = 0;        // 0 = what the machine has, shared out
   std::chrono::milliseconds worker_timeout{60000};  // silence after which a worker counts as lost
-  bool bind_cores = false;        // threads of a worker stay on cores of its own: only where nothing else runs
-  std::filesystem::path profile;  // measured by `jigsaw profile`; predictions rest on it. Empty = none
-  TokenBins bins;                 // where a rollout's passes go over into the next sub-stage
+  bool bind_cores = false;            // threads of a worker stay on cores of its own: only where nothing else runs
+  std::filesystem::path profile;      // measured by `jigsaw profile`; predictions rest on it. Empty = none
+  bool merge = true;                  // whether long tails may move onto fewer workers
+  MergeBy merge_by = MergeBy::kAuto;  // auto: what is expected to take less time
+  TokenBins bins;                     // where a rollout's passes go over into the next sub-stage
   std::vector<PipelineConfig> pipelines;
 };
 

@@ -1,47 +1,75 @@
 #include "workers/stages/rollout_stage.h"
 
 #include <algorithm>
+#include <chrono>
 #include <iterator>
 #include <utility>
 
 namespace jigsaw {
+namespace {
+
+template <typename T>
+std::span<const T> all_of(const google::protobuf::RepeatedField<T>& field) {
+  return {field.data(), static_cast<std::size_t>(field.size())};
+}
+
+}  // namespace
 
 Result<std::unique_ptr<RolloutStage>> RolloutStage::create(PipelineRuntime& runtime, std::int64_t step,
                                                            const wire::RolloutWork& work, TokenBins bins,
                                                            RolloutListener listener) {
   CHECK(work.policy_version() == runtime.rollout_version());
   std::unique_ptr<RolloutStage> stage(
-      new RolloutStage(runtime, RolloutPhase(bins, work.samples_size()), std::move(listener)));
+      new RolloutStage(runtime, step, RolloutPhase(bins, work.samples_size()), std::move(listener)));
   std::map<std::uint32_t, const wire::PartialRollout*> partials;
   for (const wire::PartialRollout& partial : work.partials()) partials[partial.sample()] = &partial;
   for (const std::uint32_t index : work.samples()) {
+    const auto found = partials.find(index);
+    const wire::PartialRollout& partial =
+        found == partials.end() ? wire::PartialRollout::default_instance() : *found->second;
     JIGSAW_ASSIGN_OR_RETURN(PipelineRuntime::SampleRequest made, runtime.sample_request(step, index));
-    if (const auto partial = partials.find(index); partial != partials.end()) {
-      made.request.partial_tokens.assign(partial->second->tokens().begin(), partial->second->tokens().end());
-      made.request.partial_logprobs.assign(partial->second->logprobs().begin(), partial->second->logprobs().end());
-    }
-    Sample sample;
-    sample.trajectory.set_sample(index);
-    sample.trajectory.set_prompt_index(made.prompt.index);
-    sample.trajectory.set_policy_version(work.policy_version());
-    sample.trajectory.set_prompt_text(made.prompt_text);
-    sample.trajectory.set_prompt_length(static_cast<std::uint32_t>(made.request.prompt.size()));
-    for (const TokenId token : made.request.prompt) sample.trajectory.add_tokens(token);
-    sample.prompt = std::move(made.prompt);
-    if (const Status status = runtime.engine().submit(std::move(made.request)); !status.ok()) {
-      return status.error().with_context("prompt " + std::to_string(sample.prompt.index) + " of task '" +
-                                         runtime.task().name() + "'");
-    }
-    stage->samples_[index] = std::move(sample);
+    JIGSAW_RETURN_IF_ERROR(
+        stage->add_sample(std::move(made), all_of(partial.tokens()), all_of(partial.logprobs()), nullptr));
   }
   return stage;
 }
 
+Status RolloutStage::add_sample(PipelineRuntime::SampleRequest made, std::span<const TokenId> tokens,
+                                std::span<const float> logprobs, const KvImport* kv) {
+  const auto index = static_cast<std::uint32_t>(made.request.id);
+  made.request.partial_tokens.assign(tokens.begin(), tokens.end());
+  made.request.partial_logprobs.assign(logprobs.begin(), logprobs.end());
+  Sample sample;
+  sample.trajectory.set_sample(index);
+  sample.trajectory.set_prompt_index(made.prompt.index);
+  sample.trajectory.set_policy_version(runtime_.rollout_version());
+  sample.trajectory.set_prompt_text(made.prompt_text);
+  sample.trajectory.set_prompt_length(static_cast<std::uint32_t>(made.request.prompt.size()));
+  for (const TokenId token : made.request.prompt) sample.trajectory.add_tokens(token);
+  sample.prompt = std::move(made.prompt);
+  const Status status = [&]() -> Status {
+    if (kv == nullptr) return runtime_.engine().submit(std::move(made.request));
+    const auto adopted = runtime_.engine().submit_with_kv(std::move(made.request), *kv);
+    return adopted.ok() ? ok_status() : Status(adopted.error());
+  }();
+  if (!status.ok()) {
+    return status.error().with_context("prompt " + std::to_string(sample.prompt.index) + " of task '" +
+                                       runtime_.task().name() + "'");
+  }
+  samples_[index] = std::move(sample);
+  return ok_status();
+}
+
 Status RolloutStage::run_quantum(Lane& lane) {
+  const auto begin = std::chrono::steady_clock::now();
   EngineStep step = runtime_.engine().step(lane);
   recomputed_tokens_ += step.recomputed_tokens;
   std::ranges::move(step.finished, std::back_inserter(ended_));
   if (runtime_.engine().idle()) runtime_.on_rollout_ended();
+  if (step.prefill_tokens > step.decode_tokens) {
+    prefill_.rows += step.prefill_tokens + step.decode_tokens;
+    prefill_.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  }
   const int num_rows = step.decode_tokens + step.prefill_tokens;
   if (num_rows == 0) return ok_status();  // first tokens out of cached prompts only
   if (const auto kind = phase_.after_pass(num_rows, runtime_.engine().num_waiting())) entered_ = kind;
@@ -70,11 +98,36 @@ Status RolloutStage::ask_for_reward(const RolloutOutput& output) {
 Status RolloutStage::poll() {
   for (const RolloutOutput& output : std::exchange(ended_, {})) JIGSAW_RETURN_IF_ERROR(ask_for_reward(output));
   JIGSAW_RETURN_IF_ERROR(take_rewards());
-  if (!done() && runtime_.engine().idle()) {
+  const bool waits_for_rewards_only =
+      runtime_.engine().idle() && num_expected_ == 0 &&
+      std::ranges::none_of(samples_, [](const auto& entry) { return entry.second.frozen.has_value(); });
+  if (!done() && waits_for_rewards_only) {
     if (const auto kind = phase_.wait_for_rewards()) entered_ = kind;
   }
   const auto entered = std::exchange(entered_, std::nullopt);
-  return entered && !done() ? listener_.on_entered(*entered) : ok_status();
+  if (entered && !done()) JIGSAW_RETURN_IF_ERROR(listener_.on_entered(*entered));
+  return phase_.kind() == SubStageKind::kDecodeTail ? tell_progress() : ok_status();
+}
+
+// Whoever listens can work out for itself how tokens grow while nothing else changes.
+Status RolloutStage::tell_progress() {
+  RunningSamples running;
+  for (const std::uint64_t sample : running_samples()) {
+    ++running.count;
+    running.mean_tokens += static_cast<double>(runtime_.engine().progress(sample)->tokens.size());
+  }
+  if (running.count == std::exchange(told_count_, running.count) || running.count == 0) return ok_status();
+  running.mean_tokens /= running.count;
+  return listener_.on_progress(running);
+}
+
+std::string RolloutStage::waiting_for() const {
+  if (runnable()) return "";
+  const auto num_frozen =
+      std::ranges::count_if(samples_, [](const auto& entry) { return entry.second.frozen.has_value(); });
+  if (num_frozen > 0) return std::to_string(num_frozen) + " samples that are moving to another worker";
+  if (num_expected_ > 0) return std::to_string(num_expected_) + " samples that are to come from another worker";
+  return runtime_.reward().waiting_for();
 }
 
 Status RolloutStage::take_rewards() {
@@ -114,6 +167,8 @@ bool RolloutStage::cancel() {
   for (const auto& [index, sample] : samples_) {
     if (const auto running = runtime_.engine().cancel(index)) {
       keep_partial(index, running->tokens, running->logprobs);
+    } else if (sample.frozen) {
+      keep_partial(index, sample.frozen->tokens, sample.frozen->logprobs);
     } else if (sample.reward_id != 0) {
       const wire::Trajectory& ended = sample.trajectory;
       const std::span<const TokenId> tokens(ended.tokens().data(), static_cast<std::size_t>(ended.tokens_size()));
@@ -123,8 +178,90 @@ bool RolloutStage::cancel() {
   }
   samples_.clear();
   sample_of_reward_.clear();
+  num_expected_ = 0;
   if (runtime_.engine().idle()) runtime_.on_rollout_ended();
   return true;
+}
+
+std::vector<std::uint64_t> RolloutStage::running_samples() const {
+  std::vector<std::uint64_t> running;
+  for (const auto& [index, sample] : samples_) {
+    if (runtime_.engine().progress(index)) running.push_back(index);
+  }
+  return running;
+}
+
+std::optional<std::size_t> RolloutStage::num_tokens(std::uint64_t sample) const {
+  const auto progress = runtime_.engine().progress(sample);
+  if (!progress) return std::nullopt;
+  return samples_.at(sample).trajectory.prompt_length() + progress->tokens.size();
+}
+
+std::optional<wire::SequenceSnapshot> RolloutStage::snapshot(std::uint64_t sample) const {
+  const auto progress = runtime_.engine().progress(sample);
+  if (!progress) return std::nullopt;
+  const wire::Trajectory& prompt = samples_.at(sample).trajectory;
+  wire::SequenceSnapshot snapshot;
+  snapshot.set_step(step_);
+  snapshot.set_policy_version(prompt.policy_version());
+  snapshot.set_sample(prompt.sample());
+  *snapshot.mutable_tokens() = prompt.tokens();
+  snapshot.mutable_tokens()->Add(progress->tokens.begin(), progress->tokens.end());
+  snapshot.set_prompt_length(prompt.prompt_length());
+  snapshot.mutable_logprobs()->Add(progress->logprobs.begin(), progress->logprobs.end());
+  return snapshot;
+}
+
+Status RolloutStage::check_room_for(std::size_t num_tokens) const {
+  if (done() || phase_.kind() > SubStageKind::kDecodeTail) {
+    return Error(ErrorCode::kUnavailable, "the rollout decodes no more");
+  }
+  const RolloutEngine& engine = runtime_.engine();
+  const int num_sequences = engine.num_running() + engine.num_waiting() + num_expected_;
+  if (num_sequences >= runtime_.config().rollout.engine.max_batch) {
+    return Error(ErrorCode::kResourceExhausted, "rollout.max_batch sequences are there already");
+  }
+  if (engine.kv_positions_free() < static_cast<std::int64_t>(num_tokens)) {
+    return Error(ErrorCode::kResourceExhausted,
+                 "its KV cache has no room for " + std::to_string(num_tokens) + " tokens");
+  }
+  return ok_status();
+}
+
+bool RolloutStage::take_out(std::uint64_t sample) {
+  const auto found = samples_.find(sample);
+  if (found == samples_.end()) return false;
+  found->second.frozen = runtime_.engine().cancel(sample);
+  if (runtime_.engine().idle()) runtime_.on_rollout_ended();
+  return found->second.frozen.has_value();
+}
+
+void RolloutStage::put_back(std::uint64_t sample) {
+  const RolloutOutput frozen = *std::exchange(samples_.at(sample).frozen, std::nullopt);
+  auto made = runtime_.sample_request(step_, static_cast<std::uint32_t>(sample));
+  CHECK(made.ok());  // it ran here before
+  CHECK(add_sample(*std::move(made), frozen.tokens, frozen.logprobs, nullptr).ok());
+}
+
+void RolloutStage::give_away(std::uint64_t sample) {
+  CHECK(samples_.at(sample).frozen);
+  samples_.erase(sample);
+}
+
+Status RolloutStage::take_in(const wire::SequenceSnapshot& snapshot, const KvImport* kv) {
+  const std::uint32_t index = snapshot.sample();
+  const std::string name = "sample " + std::to_string(index);
+  if (samples_.contains(index)) return Error(ErrorCode::kCorrupt, name + " is here already");
+  if (snapshot.step() != step_ || snapshot.policy_version() != runtime_.rollout_version()) {
+    return Error(ErrorCode::kCorrupt, name + " is of another step or of other weights");
+  }
+  JIGSAW_ASSIGN_OR_RETURN(PipelineRuntime::SampleRequest made, runtime_.sample_request(step_, index));
+  const std::span<const TokenId> tokens = all_of(snapshot.tokens());
+  if (snapshot.prompt_length() != made.request.prompt.size() ||
+      !std::ranges::equal(tokens.first(snapshot.prompt_length()), made.request.prompt)) {
+    return Error(ErrorCode::kCorrupt, name + " has another prompt than here");
+  }
+  return add_sample(std::move(made), tokens.subspan(snapshot.prompt_length()), all_of(snapshot.logprobs()), kv);
 }
 
 }  // namespace jigsaw

@@ -1,5 +1,12 @@
 // Rolls out some samples of a step and asks for their rewards as they end. A quantum is one forward pass of the engine.
 // Rewards are asked for in poll(): external ones end with the thread that started them, which is to be the executor's.
+//
+// Samples can come from, and go to, the same rollout on another worker (workers/moves):
+//
+//   running --take_out()--> frozen --give_away()--> the other worker's
+//                            | put_back()
+//                            v
+//                         running
 #pragma once
 
 #include <cstdint>
@@ -9,19 +16,29 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/wire/messages.pb.h"
+#include "core/wire/peer_messages.pb.h"
 #include "workers/pipeline_runtime.h"
 #include "workers/stages/rollout_phase.h"
 #include "workers/sub_stage.h"
 
 namespace jigsaw {
 
-// Whom a rollout tells; both are called from poll().
+// Completions that still run.
+struct RunningSamples {
+  int count = 0;
+  double mean_tokens = 0;  // decoded of each
+};
+
+// Whom a rollout tells; all are called from poll().
 struct RolloutListener {
   std::function<Status(wire::Trajectory)> on_trajectory;  // once a sample, with its reward
   std::function<Status(SubStageKind)> on_entered;         // each sub-stage after the first
+  // In the tail, on entering it and whenever the number has changed.
+  std::function<Status(RunningSamples)> on_progress;
 };
 
 class RolloutStage : public SubStage {
@@ -37,33 +54,73 @@ class RolloutStage : public SubStage {
   Status poll() override;
   bool runnable() const override { return !samples_.empty() && !runtime_.engine().idle(); }
   Status run_quantum(Lane& lane) override;
-  bool done() const override { return samples_.empty(); }
+  bool done() const override { return samples_.empty() && num_expected_ == 0; }
   // What the samples that have not ended had so far is told in fill().
   bool cancel() override;
-  std::string waiting_for() const override { return runnable() ? "" : runtime_.reward().waiting_for(); }
+  std::string waiting_for() const override;
   void fill(wire::NodeDone& done) override;
 
- private:
-  RolloutStage(PipelineRuntime& runtime, RolloutPhase phase, RolloutListener listener)
-      : runtime_(runtime), listener_(std::move(listener)), phase_(phase) {}
-  Status ask_for_reward(const RolloutOutput& output);
-  Status take_rewards();
-  void keep_partial(std::uint64_t index, std::span<const TokenId> tokens, std::span<const float> logprobs);
+  // ---- moving samples, between quanta
 
+  PipelineRuntime& runtime() { return runtime_; }
+  std::int64_t step() const { return step_; }
+  // Those that the engine has, in order.
+  std::vector<std::uint64_t> running_samples() const;
+  // Prompt and completion so far; empty unless the engine has it.
+  std::optional<std::size_t> num_tokens(std::uint64_t sample) const;
+  std::optional<wire::SequenceSnapshot> snapshot(std::uint64_t sample) const;
+  // Why another sample of so many tokens cannot come here, if it cannot.
+  Status check_room_for(std::size_t num_tokens) const;
+  // One more, or one less, is on its way here: the rollout is not done meanwhile.
+  void expect_sample() { ++num_expected_; }
+  void expect_no_sample() { --num_expected_; }
+  int num_expected() const { return num_expected_; }
+  // The engine no longer has it; true if it had.
+  bool take_out(std::uint64_t sample);
+  void put_back(std::uint64_t sample);
+  void give_away(std::uint64_t sample);
+  // One that comes from elsewhere, with `kv` or (null) to be computed again. Errors: it is here already, or is not what
+  // this worker would have made of its prompt.
+  Status take_in(const wire::SequenceSnapshot& snapshot, const KvImport* kv);
+
+  // Rows that passes of prefill alone have computed since the last call, and in what time.
+  struct PrefillRate {
+    std::int64_t rows = 0;
+    double seconds = 0;
+  };
+  PrefillRate take_prefill_rate() { return std::exchange(prefill_, {}); }
+
+ private:
   struct Sample {
     Prompt prompt;
     std::uint64_t reward_id = 0;  // once its reward is asked for
     wire::Trajectory trajectory;  // complete but for the reward once the rollout has ended
+    std::optional<RolloutOutput> frozen{};
   };
+
+  RolloutStage(PipelineRuntime& runtime, std::int64_t step, RolloutPhase phase, RolloutListener listener)
+      : runtime_(runtime), step_(step), listener_(std::move(listener)), phase_(phase) {}
+  // Submits it with what there is of its completion already; its keys and values, or null.
+  Status add_sample(PipelineRuntime::SampleRequest made, std::span<const TokenId> tokens,
+                    std::span<const float> logprobs, const KvImport* kv);
+  Status ask_for_reward(const RolloutOutput& output);
+  Status take_rewards();
+  void keep_partial(std::uint64_t index, std::span<const TokenId> tokens, std::span<const float> logprobs);
+  Status tell_progress();
+
   PipelineRuntime& runtime_;
+  std::int64_t step_;
   RolloutListener listener_;
   RolloutPhase phase_;
   std::optional<SubStageKind> entered_;                      // not told yet
+  int told_count_ = 0;                                       // of running samples, last
   std::vector<RolloutOutput> ended_;                         // no reward asked for yet
   std::map<std::uint64_t, Sample> samples_;                  // those without a reward yet, by index in the step
   std::map<std::uint64_t, std::uint64_t> sample_of_reward_;  // by the reward's id
   std::vector<wire::PartialRollout> partials_;               // once cancelled
   std::int64_t recomputed_tokens_ = 0;
+  int num_expected_ = 0;
+  PrefillRate prefill_;
 };
 
 }  // namespace jigsaw

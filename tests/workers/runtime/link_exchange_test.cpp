@@ -40,6 +40,10 @@ class FakeLinks : public PeerLinks {
     network_.push_back(std::move(message));
     return ok_status();
   }
+  Status try_send_shared(PeerId to, std::shared_ptr<const std::string> bytes) override {
+    std::string copy = *bytes;
+    return try_send(to, copy);
+  }
   Result<std::optional<ReceivedMessage>> receive(std::chrono::milliseconds) override {
     return std::optional<ReceivedMessage>();
   }

@@ -1,0 +1,182 @@
+// Rollouts that move between workers while they run: a real controller, real workers on threads of their own, tiny
+// models, and a policy that moves whatever can be moved. What is trained must be what is trained without it.
+#include "workers/moves/rollout_moves.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <tuple>
+#include <vector>
+
+#include "core/transport/inproc_peer_links.h"
+#include "core/transport/inproc_transport.h"
+#include "scheduler/controller.h"
+#include "scheduler/policies/greedy.h"
+#include "tests/workers/trainer/temporary_folder.h"
+#include "workers/worker_loop.h"
+
+namespace jigsaw {
+namespace {
+
+constexpr int kSteps = 6;
+
+// Long tails, and a bin so wide that all decoding counts as one.
+std::string job_yaml(const std::string& merge_by, const std::string& more_rollout = "") {
+  return "seed: 7\nmerge_by: " + merge_by + R"(
+bins: {tail_below: 200, wide_from: 400}
+pipelines:
+- name: a
+  model_config: {hidden_size: 32, num_layers: 2, num_heads: 4, num_kv_heads: 2, intermediate_size: 48}
+  task: {name: sort, length_min: 2, length_max: 4, alphabet: "1234"}
+  reward: {type: char_match}
+  rollout: {prompts_per_step: 6, group_size: 2, max_positions: 160, )" +
+         more_rollout + R"(forced_lengths: "8x12,2x40,2x120"}
+  train: {steps: 6, lr: 1e-2, grad_slots: 3, micro_batch_tokens: 256}
+)";
+}
+
+PipelineSpec spec_of(const Job& job) {
+  const PipelineConfig& config = job.config.pipelines[0];
+  PipelineSpec spec;
+  spec.name = config.name;
+  spec.steps = config.train.steps;
+  spec.prompts_per_step = config.rollout.prompts_per_step;
+  spec.group_size = config.rollout.group_size;
+  spec.grad_slots = config.train.grad_slots;
+  spec.bins = job.config.bins;
+  spec.checkpoint_every = 0;
+  return spec;
+}
+
+// Moves a random running tail onto another random one, whenever it is asked and the coin says so.
+class RestlessPolicy : public Policy {
+ public:
+  explicit RestlessPolicy(std::uint32_t seed) : random_(seed) {}
+  std::string_view name() const override { return "restless"; }
+  Decision choose(const Plan& plan, const Capacity& capacity, Clock::TimePoint now) const override {
+    Decision decision = GreedyPolicy().choose(plan, capacity, now);
+    std::vector<std::pair<NodeRef, NodeRef>> pairs;
+    for (const NodeRef from : plan.running()) {
+      for (const NodeRef to : plan.running()) {
+        if (plan.can_merge(from, to)) pairs.emplace_back(from, to);
+      }
+    }
+    if (pairs.empty() || random_() % 4 == 0) return decision;
+    const auto& [from, to] = pairs[random_() % pairs.size()];
+    decision.merge.push_back({.from = from, .to = to, .reason = "for the test"});
+    return decision;
+  }
+
+ private:
+  mutable std::mt19937 random_;
+};
+
+// Everything that was trained on, and what came of it.
+struct Record : RunObserver {
+  using Sample = std::tuple<std::vector<std::int32_t>, std::vector<float>, double>;
+  std::map<std::pair<std::int64_t, std::uint32_t>, Sample> samples;
+  std::vector<std::string> hashes;
+
+  Status on_step(const StepReport& report) override {
+    hashes.push_back(report.weights_hash);
+    for (const wire::Trajectory& trajectory : report.trajectories) {
+      samples[{report.step, trajectory.sample()}] = {{trajectory.tokens().begin(), trajectory.tokens().end()},
+                                                     {trajectory.logprobs().begin(), trajectory.logprobs().end()},
+                                                     trajectory.reward()};
+    }
+    return ok_status();
+  }
+  Status on_checkpoint(int, std::int64_t, const std::string&) override { return ok_status(); }
+  void on_sample(int, std::int64_t, int, int) override {}
+  void on_tick() override {}
+};
+
+struct Outcome {
+  RunSummary summary;
+  Record record;
+};
+
+Outcome run(const std::string& yaml, int num_workers, std::unique_ptr<Policy> policy, int num_threads = 1) {
+  const TemporaryFolder folder;
+  Job job = *read_job(yaml, "job.yaml");
+  InprocHub hub(num_workers);
+  InprocLinkHub link_hub(num_workers);
+  std::vector<std::jthread> threads;
+  for (PeerId worker = 1; worker <= static_cast<PeerId>(num_workers); ++worker) {
+    threads.emplace_back([&hub, &link_hub, worker, num_threads] {
+      const auto transport = hub.endpoint(worker);
+      const auto links = link_hub.links(worker);
+      WorkerOptions options;
+      options.worker = worker;
+      options.num_threads = num_threads;
+      options.exchanges_over_links = true;
+      WorkerLoop loop(options, *transport, *links, [](int) { return make_local_exchange(); });
+      const Status status = loop.run();
+      EXPECT_TRUE(status.ok()) << status.error().message();
+    });
+  }
+  Outcome outcome;
+  const auto transport = hub.endpoint(kControllerPeer);
+  ControllerOptions options;
+  options.job_yaml = job.yaml;
+  options.job_name = "job.yaml";
+  options.num_workers = num_workers;
+  options.checkpoint_root = folder.path() / "checkpoints";
+  Controller controller({spec_of(job)}, {StartPoint{}}, options, std::move(policy), *transport, outcome.record);
+  const auto summary = controller.run();
+  EXPECT_TRUE(summary.ok()) << summary.error().message();
+  if (summary.ok()) outcome.summary = *summary;
+  return outcome;
+}
+
+void expect_same(const Outcome& outcome, const Outcome& reference) {
+  EXPECT_EQ(outcome.record.hashes, reference.record.hashes);
+  EXPECT_EQ(outcome.record.samples, reference.record.samples);
+}
+
+TEST(RolloutMovesTest, TokensLogprobsAndWeightsAreTheSameWithMovesAtRandomMoments) {
+  const Outcome reference = run(job_yaml("auto"), 1, std::make_unique<GreedyPolicy>());
+  ASSERT_EQ(reference.record.hashes.size(), static_cast<std::size_t>(kSteps));
+  ASSERT_EQ(reference.record.samples.size(), 12u * kSteps);
+  EXPECT_EQ(reference.summary.migrations, 0);
+  std::uint32_t seed = 0;
+  for (const char* way : {"recompute", "kv_copy"}) {
+    for (const int num_workers : {2, 3}) {
+      SCOPED_TRACE(std::string(way) + ", " + std::to_string(num_workers) + " workers");
+      const Outcome moved = run(job_yaml(way), num_workers, std::make_unique<RestlessPolicy>(++seed));
+      expect_same(moved, reference);
+      EXPECT_GT(moved.summary.migrations, kSteps);
+    }
+  }
+}
+
+TEST(RolloutMovesTest, KvCopiesComputeNothingAgainWhereThereIsRoom) {
+  const Outcome recomputed = run(job_yaml("recompute"), 2, std::make_unique<RestlessPolicy>(3));
+  const Outcome copied = run(job_yaml("kv_copy"), 2, std::make_unique<RestlessPolicy>(3));
+  EXPECT_GT(recomputed.summary.recomputed_tokens, recomputed.summary.migrations);
+  // Those that came back before they were sent, and those that found no room, are computed again.
+  EXPECT_LT(copied.summary.recomputed_tokens, recomputed.summary.recomputed_tokens / 2);
+}
+
+// 12 sequences where 5 run at a time, in a KV cache that holds two long ones: transfers are refused, sequences wait and
+// are preempted.
+TEST(RolloutMovesTest, TargetsWithoutRoomRefuseAndNothingIsLost) {
+  const Outcome reference = run(job_yaml("auto"), 1, std::make_unique<GreedyPolicy>());
+  const std::string tight = job_yaml("kv_copy", "max_batch: 5, kv_mb: 0.1, ");
+  expect_same(run(tight, 3, std::make_unique<RestlessPolicy>(5)), reference);
+}
+
+TEST(RolloutMovesTest, TwoLanesMoveToo) {
+  const Outcome reference = run(job_yaml("auto"), 1, std::make_unique<GreedyPolicy>());
+  const Outcome moved = run(job_yaml("auto"), 2, std::make_unique<RestlessPolicy>(9), 2);
+  expect_same(moved, reference);
+  EXPECT_GT(moved.summary.migrations, 0);
+}
+
+}  // namespace
+}  // namespace jigsaw

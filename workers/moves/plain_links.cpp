@@ -1,0 +1,64 @@
+#include "workers/moves/plain_links.h"
+
+#include <zmq.hpp>
+
+namespace jigsaw {
+namespace {
+
+class PlainLinks final : public PeerLinks {
+ public:
+  explicit PlainLinks(PeerId peer)
+      : peer_(peer), listener_(context_, zmq::socket_type::pull), outgoing_(context_, zmq::socket_type::push) {
+    listener_.set(zmq::sockopt::rcvhwm, kLinkQueuedMessagesMax);
+    outgoing_.set(zmq::sockopt::sndhwm, kLinkQueuedMessagesMax);
+    listener_.bind("tcp://127.0.0.1:*");
+  }
+  void connect(const PlainLinks& to) { outgoing_.connect(to.endpoint()); }
+
+  std::string endpoint() const override { return listener_.get(zmq::sockopt::last_endpoint); }
+  std::string public_key() const override { return ""; }
+  Status set_peers(std::span<const PeerAddress>) override { return ok_status(); }
+  std::size_t num_dropped() const override { return 0; }
+
+  Status try_send(PeerId to, std::string& bytes) override {
+    auto shared = std::make_shared<const std::string>(bytes);
+    return try_send_shared(to, std::move(shared));
+  }
+  Status try_send_shared(PeerId, std::shared_ptr<const std::string> bytes) override {
+    const std::string& loan = *bytes;
+    zmq::message_t message(
+        const_cast<char*>(loan.data()), loan.size(),
+        [](void*, void* hint) { delete static_cast<std::shared_ptr<const std::string>*>(hint); },
+        new std::shared_ptr<const std::string>(std::move(bytes)));
+    if (outgoing_.send(message, zmq::send_flags::dontwait)) return ok_status();
+    return Error(ErrorCode::kResourceExhausted, "the link is full");
+  }
+  Result<std::optional<ReceivedMessage>> receive(std::chrono::milliseconds wait) override {
+    zmq::pollitem_t item{listener_.handle(), 0, ZMQ_POLLIN, 0};
+    zmq::message_t message;
+    if (zmq::poll(&item, 1, wait) == 0 || !listener_.recv(message, zmq::recv_flags::dontwait)) {
+      return std::optional<ReceivedMessage>();
+    }
+    return std::optional<ReceivedMessage>({peer_, message.to_string()});
+  }
+
+ private:
+  PeerId peer_;
+  zmq::context_t context_;
+  zmq::socket_t listener_, outgoing_;
+};
+
+}  // namespace
+
+Result<std::pair<std::unique_ptr<PeerLinks>, std::unique_ptr<PeerLinks>>> open_plain_links() {
+  try {
+    auto first = std::make_unique<PlainLinks>(2), second = std::make_unique<PlainLinks>(1);
+    first->connect(*second);
+    second->connect(*first);
+    return std::pair<std::unique_ptr<PeerLinks>, std::unique_ptr<PeerLinks>>(std::move(first), std::move(second));
+  } catch (const zmq::error_t& error) {
+    return Error(ErrorCode::kInternal, std::string("links on 127.0.0.1: ") + error.what());
+  }
+}
+
+}  // namespace jigsaw
