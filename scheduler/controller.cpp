@@ -248,19 +248,19 @@ Status Controller::on_entered(const wire::RolloutEntered& entered) {
     ++target;
   }
   for (; dispatched.ref.node < target; ++dispatched.ref.node) {
-    finish_node(dispatched.ref, entered.busy_s() - dispatched.busy_s);
+    finish_node(dispatched.ref, dispatched.worker, entered.busy_s() - dispatched.busy_s);
     dispatched.busy_s = entered.busy_s();
   }
   return ok_status();
 }
 
-void Controller::finish_node(NodeRef ref, double busy_s) {
+void Controller::finish_node(NodeRef ref, PeerId worker, double busy_s) {
   const Clock::TimePoint now = clock_.now();
   const Node& node = plan_.node(ref);
   double work_s = busy_s;
   if (is_wait(node.kind)) {
     work_s = seconds(plan_.started_at(ref), now);
-  } else if (members_.at(peer_of(node.worker)).num_threads > 1) {
+  } else if (members_.at(worker).num_threads > 1) {
     work_s = std::min(busy_s, plan_.work_done_s(ref, now));  // beside another it had some of the cores only
   }
   PipelineRun& run = pipelines_[static_cast<std::size_t>(ref.pipeline)];
@@ -311,11 +311,11 @@ Status Controller::on_node_done(const wire::NodeDone& done) {
   // What is left of a rollout's chain was not come to.
   double busy_s = done.busy_s() - dispatched.busy_s;
   while (graph.continues_after(ref.node)) {
-    finish_node(ref, busy_s);
+    finish_node(ref, dispatched.worker, busy_s);
     busy_s = 0;
     ++ref.node;
   }
-  finish_node(ref, busy_s);
+  finish_node(ref, dispatched.worker, busy_s);
   return plan_.step_finished(ref.pipeline) ? finish_step(ref.pipeline) : ok_status();
 }
 

@@ -129,7 +129,8 @@ class Controller {
   void observe_completions(int pipeline, std::int64_t step);
   Status on_node_done(const wire::NodeDone& done);
   Status on_checkpoint_done(const Dispatched& dispatched, const wire::NodeDone& done);
-  void finish_node(NodeRef ref, double busy_s);
+  // `worker` did it; while workers come to rest the plan may still count one that is lost.
+  void finish_node(NodeRef ref, PeerId worker, double busy_s);
   StepState& step_state(int pipeline, std::int64_t step);
   Status finish_step(int pipeline);
   Status schedule();

@@ -7,6 +7,11 @@
 #include "scheduler/controller.h"
 
 namespace jigsaw {
+namespace {
+
+constexpr double kPauseWeight = 0.2;  // of the last merge's pause in what the next one is expected to cost
+
+}  // namespace
 
 Status Controller::merge(const MergeChoice& choice) {
   const auto id_of = [&](NodeRef ref) {
@@ -46,6 +51,7 @@ Status Controller::on_moved(const wire::RolloutsMoved& moved) {
            moved.num_left(), moved.pause_s());
   num_moved_ += moved.samples_size();
   if (moved.samples_size() > 0) {
+    capacity_.merge_s += kPauseWeight * (moved.pause_s() - capacity_.merge_s);
     auto& has_moved = pipelines_[static_cast<std::size_t>(ref.pipeline)].moved;
     has_moved.emplace(ref.step, plan_.node(ref).worker);
     if (to != dispatched_.end()) has_moved.emplace(ref.step, plan_.node(to->second.ref).worker);

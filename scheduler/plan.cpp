@@ -331,7 +331,7 @@ bool Plan::can_merge(NodeRef from, NodeRef to) const {
     const Node& its_node = node(ref);
     if (its_node.kind != SubStageKind::kDecodeTail || its_node.turn + 1 != spec(ref.pipeline).turns) return false;
   }
-  return !is_merging(from) && !progress_of(to).merges_into;
+  return !is_merging(from) && !progress_of(from).gave_up && !progress_of(to).merges_into;
 }
 
 void Plan::begin_merge(NodeRef from, NodeRef to) {
@@ -342,7 +342,9 @@ void Plan::begin_merge(NodeRef from, NodeRef to) {
 }
 
 void Plan::give_up_merge(NodeRef from) {
-  std::optional<NodeRef>& into = mutable_progress_of(from).merges_into;
+  Progress& progress = mutable_progress_of(from);
+  progress.gave_up = true;
+  std::optional<NodeRef>& into = progress.merges_into;
   if (!into) return;  // its target has ended meanwhile
   ++revision_;
   --mutable_progress_of(*into).num_incoming;

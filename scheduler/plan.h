@@ -106,10 +106,11 @@ class Plan {
   bool set_sequences(NodeRef ref, RunningSequences sequences, Clock::TimePoint now);
   std::optional<Sequences> sequences(NodeRef ref, Clock::TimePoint now) const;
   // Whether both are running tails of the last turn, of one pipeline and step on two workers, `from` takes part in no
-  // merge and `to` is not on its way elsewhere. Several can merge into one.
+  // merge, nor has given one up, and `to` is not on its way elsewhere. Several can merge into one.
   bool can_merge(NodeRef from, NodeRef to) const;
   void begin_merge(NodeRef from, NodeRef to);
-  // Some or all of from's sequences stay, and it goes on as a tail of its own.
+  // Some or all of from's sequences stay, and it goes on as a tail of its own, to its end: whoever had no room for them
+  // would be asked again and again.
   void give_up_merge(NodeRef from);
   // Whether sequences of this running node are on their way elsewhere, or others on their way to it.
   bool is_merging(NodeRef ref) const;
@@ -126,6 +127,7 @@ class Plan {
     int news_count = 0;           // of sequences, when they were half as many the last time
     std::optional<NodeRef> merges_into{};
     int num_incoming = 0;  // merges into this one
+    bool gave_up = false;  // a merge: its sequences stay where they are
   };
   struct StepRun {
     std::vector<NodeState> states;

@@ -49,10 +49,11 @@ std::vector<PipelineSpec> pipelines() {
 struct Outcome {
   Result<RunSummary> summary;
   Recorder recorder;
-  int deaths = 0;
+  int deaths = 0, samples_moved = 0;
 };
 
-Outcome run(int num_workers, std::uint32_t seed, double death_chance, int deaths_max) {
+Outcome run(int num_workers, std::uint32_t seed, double death_chance, int deaths_max,
+            const std::string& policy = "lookahead") {
   FakeClock clock;
   LosingCluster cluster(num_workers, seed, clock);
   cluster.death_chance = death_chance;
@@ -62,18 +63,19 @@ Outcome run(int num_workers, std::uint32_t seed, double death_chance, int deaths
   options.num_workers = num_workers;
   options.worker_timeout = std::chrono::seconds(5);
   options.checkpoint_root = "ckpt";
-  Controller controller(pipelines(), {StartPoint{}, StartPoint{}}, options, *make_policy("lookahead"), cluster,
-                        recorder, clock);
+  Controller controller(pipelines(), {StartPoint{}, StartPoint{}}, options, *make_policy(policy), cluster, recorder,
+                        clock);
   Result<RunSummary> summary = controller.run();
-  return {std::move(summary), std::move(recorder), cluster.deaths};
+  return {std::move(summary), std::move(recorder), cluster.deaths, cluster.samples_moved};
 }
 
 TEST(ControllerLossesTest, WhateverDiesTheSameIsTrained) {
   const Outcome reference = run(4, 1, 0, 0);
   ASSERT_TRUE(reference.summary.ok()) << reference.summary.error().message();
-  int runs_with_deaths = 0;
+  int runs_with_deaths = 0, samples_moved = 0;
   for (std::uint32_t seed = 1; seed <= 400; ++seed) {
-    const Outcome outcome = run(4, seed, 0.03, 3);
+    const Outcome outcome = run(4, seed, 0.03, 3, seed % 2 == 0 ? "lookahead" : "greedy_merge");
+    samples_moved += outcome.samples_moved;
     ASSERT_TRUE(outcome.summary.ok()) << "seed " << seed << ": " << outcome.summary.error().message();
     runs_with_deaths += outcome.deaths > 0 ? 1 : 0;
     for (std::size_t i = 0; i < 2; ++i) {
@@ -85,6 +87,7 @@ TEST(ControllerLossesTest, WhateverDiesTheSameIsTrained) {
     ASSERT_EQ(outcome.recorder.checkpoints, reference.recorder.checkpoints) << "seed " << seed;
   }
   EXPECT_GT(runs_with_deaths, 300);
+  EXPECT_GT(samples_moved, 1000);
 }
 
 TEST(ControllerLossesTest, WithoutAnyWorkerLeftTheRunEndsAndSaysHowToGoOn) {

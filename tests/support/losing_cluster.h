@@ -1,7 +1,8 @@
 // A cluster whose workers may die at any message, in one thread and reproducible by seed: a Transport for the
-// controller. Workers do no more than what the controller relies on: they send finished samples one by one, exchange
-// gradients among the participants of an update and then apply it, each at a moment of its own, and answer Quiesce.
-// "Weights" are a hash of all that has been trained, so that two runs that train the same end in the same.
+// controller. Workers do no more than what the controller relies on: they send finished samples one by one, hand over
+// to each other as many of them as chance will have it when they are told to, exchange gradients among the participants
+// of an update and then apply it, each at a moment of its own, and answer Quiesce. "Weights" are a hash of all that has
+// been trained, so that two runs that train the same end in the same.
 #pragma once
 
 #include <algorithm>
@@ -16,6 +17,7 @@
 #include "core/check.h"
 #include "core/transport/transport.h"
 #include "core/wire/messages.pb.h"
+#include "graph/sub_stage_kind.h"
 #include "tests/support/fake_clock.h"
 
 namespace jigsaw {
@@ -35,6 +37,7 @@ class LosingCluster : public Transport {
   double death_chance = 0;
   int deaths_max = 0;
   int deaths = 0;
+  int samples_moved = 0;
 
   Status send(PeerId to, std::string bytes) override {
     Worker& worker = workers_[to];
@@ -45,11 +48,13 @@ class LosingCluster : public Transport {
     CHECK(message.ParseFromString(bytes));
     if (message.has_start()) on_start(to, message.start());
     if (message.has_dispatch()) on_dispatch(to, message.dispatch());
+    if (message.has_move()) on_move(to, message.move());
     if (message.has_quiesce()) on_quiesce(to, message.quiesce().epoch());
     return ok_status();
   }
 
   Result<std::optional<ReceivedMessage>> receive(std::chrono::milliseconds wait) override {
+    if (outbox_.empty() && wait.count() == 0) return std::optional<ReceivedMessage>();
     if (outbox_.empty()) {
       clock_.advance(wait + std::chrono::milliseconds(1));
       for (PeerId worker = 1; worker < workers_.size(); ++worker) {
@@ -82,6 +87,7 @@ class LosingCluster : public Transport {
   struct Job {
     wire::Dispatch dispatch;
     int samples_done = 0;
+    bool told_tail = false;  // of a rollout
   };
   struct Worker {
     bool dead = false;
@@ -117,6 +123,46 @@ class LosingCluster : public Transport {
       started_updates_[{dispatch.pipeline(), dispatch.update().attempt()}].insert(to);
     }
     worker.jobs.push_back({.dispatch = dispatch});
+  }
+
+  Job* job_of(PeerId worker, std::uint64_t node) {
+    const auto job =
+        std::ranges::find_if(workers_[worker].jobs, [&](const Job& some) { return some.dispatch.node() == node; });
+    return job == workers_[worker].jobs.end() ? nullptr : &*job;
+  }
+
+  void on_move(PeerId from, const wire::MoveRollouts& move) {
+    wire::FromWorker message;
+    wire::RolloutsMoved& moved = *message.mutable_moved();
+    moved.set_node(move.node());
+    moved.set_to_node(move.to_node());
+    Job* source = job_of(from, move.node());
+    Job* target = job_of(move.to_worker(), move.to_node());
+    if (source != nullptr) {
+      auto& samples = *source->dispatch.mutable_rollout()->mutable_samples();
+      for (int i = samples.size() - 1; i >= source->samples_done && target != nullptr; --i) {
+        if (coin(0.3)) continue;  // refused, or ended meanwhile
+        moved.add_samples(samples[i]);
+        target->dispatch.mutable_rollout()->add_samples(samples[i]);
+        samples.erase(samples.begin() + i);
+        ++samples_moved;
+      }
+      moved.set_num_left(static_cast<std::uint32_t>(samples.size() - source->samples_done));
+    }
+    reply(from, message);
+  }
+
+  // All decoding is a tail's.
+  void tell_tail(PeerId from, const Job& job) {
+    wire::FromWorker entered;
+    entered.mutable_entered()->set_node(job.dispatch.node());
+    entered.mutable_entered()->set_kind(static_cast<std::uint32_t>(SubStageKind::kDecodeTail));
+    reply(from, entered);
+    wire::FromWorker progress;
+    progress.mutable_progress()->set_node(job.dispatch.node());
+    progress.mutable_progress()->set_running(static_cast<std::uint32_t>(job.dispatch.rollout().samples_size()));
+    progress.mutable_progress()->set_mean_tokens(1);
+    reply(from, progress);
   }
 
   void on_quiesce(PeerId to, std::uint64_t epoch) {
@@ -181,6 +227,10 @@ class LosingCluster : public Transport {
     Worker& worker = workers_[from];
     Job& job = worker.jobs[index];
     const wire::Dispatch& dispatch = job.dispatch;
+    if (dispatch.has_rollout() && !job.told_tail) {
+      job.told_tail = true;
+      return tell_tail(from, job);
+    }
     if (dispatch.has_rollout() && job.samples_done < dispatch.rollout().samples_size()) {
       const std::int64_t has = worker.rollout_version.contains(dispatch.pipeline())
                                    ? worker.rollout_version[dispatch.pipeline()]
