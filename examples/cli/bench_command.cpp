@@ -8,9 +8,11 @@
 #include "examples/cli/peer_products.h"
 #include "examples/cli/weight_format_option.h"
 #include "rollout/engine/decode_bench.h"
+#include "rollout/engine/tail_bench.h"
 #include "rollout/kernels/gemm_bench.h"
 #include "rollout/kernels/kernels.h"
 #include "rollout/models/model_files.h"
+#include "rollout/tokenizer/tokenizer.h"
 #include "workers/job/completion_lengths.h"
 #include "workers/moves/migrate_bench.h"
 #include "workers/trainer/step_bench.h"
@@ -25,6 +27,8 @@ struct BenchOptions {
   bool json = false;  // accepted for the contract: output is always JSON lines
   std::vector<int> batches{1, 4, 16, 64};
   DecodeBenchOptions decode;
+  bool tail_only = false;
+  TailBenchOptions tail;
   StepBenchOptions step;
   std::string lengths = "8x64";
   MigrateBenchOptions migrate;
@@ -35,7 +39,43 @@ struct BenchOptions {
 // As the peers' scripts spell it.
 std::string short_name(WeightFormat format) { return format == WeightFormat::kBf16 ? "bf16" : "f32"; }
 
+Status bench_tail(const BenchOptions& options) {
+  JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<PolicyWeights> weights, load_model(options.model));
+  JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, load_tokenizer(options.model));
+  Lane lane(thread_count(options.threads));
+  weights->set_format(options.weight_format, lane);
+  for (const std::string& text : tail_bench_texts()) {
+    for (const int batch : options.batches) {
+      TailBenchOptions tail = options.tail;
+      tail.text = text;
+      tail.batch = batch;
+      tail.new_tokens = options.decode.new_tokens;
+      tail.repeats = options.decode.repeats;
+      JIGSAW_ASSIGN_OR_RETURN(const TailBenchResult result, run_tail_bench(lane, *weights, *tokenizer, tail));
+      print_json_line({{"peer", "jigsaw-tail"},
+                       {"weights", short_name(options.weight_format)},
+                       {"text", text},
+                       {"batch", batch},
+                       {"temperature", tail.temperature},
+                       {"siblings", tail.siblings},
+                       {"new_tokens", tail.new_tokens},
+                       {"threads", result.threads},
+                       {"plain_s", result.plain_s},
+                       {"speculative_s", result.speculative_s},
+                       {"speedup", result.speedup},
+                       {"speedup_range", result.speedup_range},
+                       {"tokens_per_pass", result.tokens_per_pass},
+                       {"drafted_per_pass", result.drafted_per_pass},
+                       {"accepted_share", result.accepted_share},
+                       {"foreign_cores", result.foreign_cores},
+                       {"kernels", kernels::variant_name()}});
+    }
+  }
+  return ok_status();
+}
+
 Status bench_decode(const BenchOptions& options) {
+  if (options.tail_only) return bench_tail(options);
   JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<PolicyWeights> weights, load_model(options.model));
   Lane lane(thread_count(options.threads));
   weights->set_format(options.weight_format, lane);
@@ -162,6 +202,12 @@ void add_bench(CLI::App& app, int& exit_code) {
   decode->add_flag("--engine", options->decode.through_engine,
                    "Time the rollout engine, log-probs and events included");
   add_weight_format_option(*decode, options->weight_format);
+  decode->add_flag("--tail", options->tail_only,
+                   "Time the last completions of a step instead, with and without speculation: code, free text, lists");
+  decode->add_option("--siblings", options->tail.siblings, "--tail: completions of each prompt that have ended")
+      ->check(CLI::Range(0, 1024));
+  decode->add_option("--temperature", options->tail.temperature, "--tail: of the sampling")
+      ->check(CLI::Range(0.0f, 100.0f));
   decode->callback([options, &exit_code] { exit_code = exit_code_of(bench_decode(*options)); });
 
   CLI::App* step = add("step", "Seconds of a training step: forward, backward, update", true);
