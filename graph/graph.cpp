@@ -1,6 +1,7 @@
 #include "graph/graph.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "core/check.h"
 
@@ -49,6 +50,7 @@ std::string to_string(const Node& node) {
 std::vector<int> Graph::add_layer(std::vector<Node> layer, const std::vector<int>& after) {
   const int barrier = after.empty() ? -1 : static_cast<int>(barriers_.size());
   if (barrier >= 0) barriers_.push_back({.waits_for = after, .releases = {}});
+  for (const int index : after) nodes_[static_cast<std::size_t>(index)].closes = barrier;
   std::vector<int> ends;
   for (Node& node : layer) {
     const int index = static_cast<int>(nodes_.size());
@@ -87,7 +89,25 @@ Graph Graph::build(const PipelineSpec& spec, std::int64_t step, int num_workers)
     ends = graph.add_layer(std::move(layer), ends);
   }
   if (spec.checkpoint_due(step)) graph.add_layer({{.kind = SubStageKind::kCheckpoint, .samples = {}}}, ends);
+  graph.index_by_worker(num_workers);
   return graph;
+}
+
+void Graph::index_by_worker(int num_workers) {
+  begin_of_worker_.assign(static_cast<std::size_t>(num_workers) + 2, 0);
+  for (const Node& node : nodes_) ++begin_of_worker_[static_cast<std::size_t>(node.worker) + 1];
+  std::partial_sum(begin_of_worker_.begin(), begin_of_worker_.end(), begin_of_worker_.begin());
+  std::vector<int> next = begin_of_worker_;
+  by_worker_.resize(nodes_.size());
+  for (int index = 0; index < static_cast<int>(nodes_.size()); ++index) {
+    by_worker_[static_cast<std::size_t>(next[static_cast<std::size_t>(node(index).worker)]++)] = index;
+  }
+}
+
+std::span<const int> Graph::nodes_on(int worker) const {
+  const auto begin = static_cast<std::size_t>(begin_of_worker_[static_cast<std::size_t>(worker)]);
+  const auto end = static_cast<std::size_t>(begin_of_worker_[static_cast<std::size_t>(worker) + 1]);
+  return std::span(by_worker_).subspan(begin, end - begin);
 }
 
 std::vector<int> Graph::predecessors(int index) const {
@@ -103,17 +123,26 @@ Status Graph::validate(const PipelineSpec& spec) const {
   const SubStageKind first = spec.has_sync() ? SubStageKind::kSync : SubStageKind::kPrefill;
   std::vector<int> rolled_out(static_cast<std::size_t>(spec.samples_per_step()), 0);
   std::vector<bool> waited_for(nodes_.size(), false);
+  for (const Barrier& barrier : barriers_) {
+    if (barrier.waits_for.empty() || barrier.releases.empty())
+      return Error(ErrorCode::kInternal, "a barrier with nothing before or after it");
+    const int last = *std::max_element(barrier.waits_for.begin(), barrier.waits_for.end());
+    for (const int index : barrier.releases) {
+      if (last >= index) return wrong(node(index), "waits for a later node");
+    }
+    for (const int index : barrier.waits_for) waited_for[static_cast<std::size_t>(index)] = true;
+  }
   for (int index = 0; index < static_cast<int>(nodes_.size()); ++index) {
     const Node& current = node(index);
-    for (const int before : predecessors(index)) {
-      if (before < 0 || before >= index) return wrong(current, "waits for a later node");
-      waited_for[static_cast<std::size_t>(before)] = true;
+    if (current.continues) {
+      if (index == 0) return wrong(current, "continues nothing");
+      waited_for[static_cast<std::size_t>(index) - 1] = true;
     }
     if (current.continues && (node(index - 1).worker != current.worker || !is_rollout(node(index - 1).kind))) {
       return wrong(current, "continues another worker's node");
     }
     const bool is_first = current.kind == first && !current.continues;
-    if (predecessors(index).empty() != is_first) return wrong(current, ": its barrier is not closed");
+    if ((current.barrier < 0 && !current.continues) != is_first) return wrong(current, ": its barrier is not closed");
     if (!is_rollout(current.kind)) continue;
     for (const std::uint32_t sample : current.samples) {
       if (sample >= rolled_out.size()) return wrong(current, ": a sample that the step does not have");

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -27,6 +28,7 @@ struct Node {
   int update = 0;                      // of the step; kUpdate only
   bool continues = false;              // the node numbered before it goes over into it, without a dispatch
   int barrier = -1;                    // opens before this node; -1 = none within the step
+  int closes = -1;                     // the barrier that waits for this node; -1 = none within the step
   std::vector<std::uint32_t> samples;  // first of a rollout, and kLogprob: of the step, ascending, whole groups
 };
 
@@ -45,6 +47,8 @@ class Graph {
   const std::vector<Node>& nodes() const { return nodes_; }
   const Node& node(int index) const { return nodes_[static_cast<std::size_t>(index)]; }
   const std::vector<Barrier>& barriers() const { return barriers_; }
+  // Of one worker, ascending.
+  std::span<const int> nodes_on(int worker) const;
   std::vector<int> predecessors(int index) const;
   // Whether node index + 1 continues this one.
   bool continues_after(int index) const {
@@ -57,8 +61,10 @@ class Graph {
 
  private:
   std::vector<int> add_layer(std::vector<Node> layer, const std::vector<int>& after);
+  void index_by_worker(int num_workers);
   std::vector<Node> nodes_;
   std::vector<Barrier> barriers_;
+  std::vector<int> by_worker_, begin_of_worker_;  // node indices, worker after worker; where each one's begin
 };
 
 // "decode.tail@2", "update#1@1", "prefill/2@1" in the second turn

@@ -41,44 +41,71 @@ Window Window::build(const PipelineSpec& spec, std::int64_t first_step, std::int
 Window::Flat Window::flatten() const {
   Flat flat;
   std::map<std::int64_t, int> first_of;
+  const auto add = [&flat](std::vector<int> waits_for, std::vector<int> releases) {
+    if (waits_for.empty() || releases.empty()) return;
+    const int barrier = static_cast<int>(flat.barriers.size());
+    for (const int id : waits_for) flat.closes[static_cast<std::size_t>(id)].push_back(barrier);
+    for (const int id : releases) flat.held_by[static_cast<std::size_t>(id)].push_back(barrier);
+    flat.barriers.push_back({.waits_for = std::move(waits_for), .releases = std::move(releases)});
+  };
   for (std::int64_t step = first_step_; step <= last_step(); ++step) {
-    first_of[step] = static_cast<int>(flat.nodes.size());
+    const int first = first_of[step] = static_cast<int>(flat.nodes.size());
     for (int index = 0; index < static_cast<int>(graph(step).nodes().size()); ++index) {
       flat.nodes.emplace_back(step, index);
-      std::vector<int>& before = flat.before.emplace_back();
-      for (const int previous : graph(step).predecessors(index)) before.push_back(first_of[step] + previous);
+      flat.continues.push_back(graph(step).node(index).continues);
+    }
+    flat.held_by.resize(flat.nodes.size());
+    flat.closes.resize(flat.nodes.size());
+    for (Barrier barrier : graph(step).barriers()) {
+      for (int& index : barrier.waits_for) index += first;
+      for (int& index : barrier.releases) index += first;
+      add(std::move(barrier.waits_for), std::move(barrier.releases));
     }
   }
-  for (std::size_t id = 0; id < flat.nodes.size(); ++id) {
-    const auto [step, index] = flat.nodes[id];
-    const Node& to = graph(step).node(index);
+  const auto ids_of = [&](std::int64_t step, const auto& is_meant) {
+    std::vector<int> ids;
+    for (int index = 0; index < static_cast<int>(graph(step).nodes().size()); ++index) {
+      if (is_meant(graph(step).node(index))) ids.push_back(first_of[step] + index);
+    }
+    return ids;
+  };
+  for (std::int64_t step = first_step_; step <= last_step(); ++step) {
     for (const CrossStepEdge& edge : edges_) {
-      const std::int64_t from_step = step + edge.offset;
-      if (edge.to != to.kind || to.update != 0 || to.continues || !has(from_step)) continue;
-      const Graph& from_graph = graph(from_step);
-      for (int from = 0; from < static_cast<int>(from_graph.nodes().size()); ++from) {
-        const Node& node = from_graph.node(from);
-        if (node.kind == edge.from && (!edge.same_worker || node.worker == to.worker)) {
-          flat.before[id].push_back(first_of[from_step] + from);
-        }
-      }
+      if (!has(step + edge.offset)) continue;
+      add(ids_of(step + edge.offset, [&](const Node& node) { return edge.waits_for(node); }),
+          ids_of(step, [&](const Node& node) { return edge.holds(node); }));
     }
   }
   return flat;
 }
 
+std::vector<int> Window::Flat::before(int id) const {
+  std::vector<int> ids;
+  if (continues[static_cast<std::size_t>(id)]) ids.push_back(id - 1);
+  for (const int barrier : held_by[static_cast<std::size_t>(id)]) {
+    const std::vector<int>& waits_for = barriers[static_cast<std::size_t>(barrier)].waits_for;
+    ids.insert(ids.end(), waits_for.begin(), waits_for.end());
+  }
+  return ids;
+}
+
 std::vector<int> Window::topological_order(const Flat& flat) {
-  std::vector<std::size_t> open(flat.nodes.size());
-  std::vector<std::vector<int>> after(flat.nodes.size());
+  std::vector<std::size_t> open(flat.nodes.size()), open_barriers;
+  for (const Barrier& barrier : flat.barriers) open_barriers.push_back(barrier.waits_for.size());
   std::vector<int> order;
   for (std::size_t id = 0; id < flat.nodes.size(); ++id) {
-    open[id] = flat.before[id].size();
-    for (const int before : flat.before[id]) after[static_cast<std::size_t>(before)].push_back(static_cast<int>(id));
+    open[id] = flat.held_by[id].size() + (flat.continues[id] ? 1 : 0);
     if (open[id] == 0) order.push_back(static_cast<int>(id));
   }
+  const auto release = [&](int id) {
+    if (--open[static_cast<std::size_t>(id)] == 0) order.push_back(id);
+  };
   for (std::size_t next = 0; next < order.size(); ++next) {
-    for (const int id : after[static_cast<std::size_t>(order[next])]) {
-      if (--open[static_cast<std::size_t>(id)] == 0) order.push_back(id);
+    const auto id = static_cast<std::size_t>(order[next]);
+    if (id + 1 < flat.nodes.size() && flat.continues[id + 1]) release(static_cast<int>(id) + 1);
+    for (const int barrier : flat.closes[id]) {
+      if (--open_barriers[static_cast<std::size_t>(barrier)] > 0) continue;
+      for (const int released : flat.barriers[static_cast<std::size_t>(barrier)].releases) release(released);
     }
   }
   return order;
@@ -99,14 +126,18 @@ Status Window::validate(const PipelineSpec& spec) const {
 
 double Window::critical_path(const std::function<double(std::int64_t, int)>& seconds) const {
   const Flat flat = flatten();
-  std::vector<double> end(flat.nodes.size(), 0);
+  std::vector<double> end(flat.nodes.size(), 0), opens(flat.barriers.size(), 0);
   double longest = 0;
   for (const int id : topological_order(flat)) {
-    double& finish = end[static_cast<std::size_t>(id)];
-    for (const int before : flat.before[static_cast<std::size_t>(id)]) {
-      finish = std::max(finish, end[static_cast<std::size_t>(before)]);
+    const auto place = static_cast<std::size_t>(id);
+    double& finish = end[place];
+    if (flat.continues[place]) finish = end[place - 1];
+    for (const int barrier : flat.held_by[place]) finish = std::max(finish, opens[static_cast<std::size_t>(barrier)]);
+    finish += seconds(flat.nodes[place].first, flat.nodes[place].second);
+    for (const int barrier : flat.closes[place]) {
+      double& open = opens[static_cast<std::size_t>(barrier)];
+      open = std::max(open, finish);
     }
-    finish += seconds(flat.nodes[static_cast<std::size_t>(id)].first, flat.nodes[static_cast<std::size_t>(id)].second);
     longest = std::max(longest, finish);
   }
   return longest;
@@ -128,7 +159,7 @@ std::string Window::to_text(std::string_view pipeline) const {
     text += "  " + step_name(node, step);
     if (!node.samples.empty()) text += " (" + std::to_string(node.samples.size()) + " samples)";
     const char* separator = " <- ";
-    for (const int before : flat.before[id]) {
+    for (const int before : flat.before(static_cast<int>(id))) {
       const auto [from_step, from] = flat.nodes[static_cast<std::size_t>(before)];
       text += separator + step_name(graph(from_step).node(from), from_step);
       separator = ", ";
@@ -144,7 +175,7 @@ std::string Window::to_dot(std::string_view pipeline) const {
   for (std::size_t id = 0; id < flat.nodes.size(); ++id) {
     const auto [step, index] = flat.nodes[id];
     text += "  n" + std::to_string(id) + " [label=\"" + step_name(graph(step).node(index), step) + "\"];\n";
-    for (const int before : flat.before[id]) {
+    for (const int before : flat.before(static_cast<int>(id))) {
       text += "  n" + std::to_string(before) + " -> n" + std::to_string(id) + ";\n";
     }
   }
@@ -165,7 +196,7 @@ std::string Window::to_json(std::string_view pipeline) const {
                              {"turn", node.turn},
                              {"update", node.update},
                              {"samples", node.samples.size()}});
-    for (const int before : flat.before[id]) json["edges"].push_back({before, id});
+    for (const int before : flat.before(static_cast<int>(id))) json["edges"].push_back({before, id});
   }
   return json.dump();
 }

@@ -14,11 +14,13 @@
 
 namespace jigsaw {
 
-// Nodes of kind `to` in step s wait for nodes of kind `from` in step s + offset, where that step exists.
+// Nodes of kind `to` in step s wait for all nodes of kind `from` in step s + offset, where that step exists.
 struct CrossStepEdge {
   SubStageKind from, to;
   int offset = -1;
-  bool same_worker = false;  // for those on the same worker only, else for all
+
+  bool waits_for(const Node& node) const { return node.kind == from; }
+  bool holds(const Node& node) const { return node.kind == to && node.update == 0 && !node.continues; }
 };
 
 // Of this pipeline's mode:
@@ -60,10 +62,13 @@ class Window {
       std::string_view pipeline) const;  // {"pipeline","nodes":[{"id","kind","step",..}],"edges":[[a,b]]}
 
  private:
-  // All nodes numbered through, and all edges between them.
+  // All nodes numbered through, and what ties them: barriers, and edges between steps as barriers.
   struct Flat {
     std::vector<std::pair<std::int64_t, int>> nodes;  // step, index
-    std::vector<std::vector<int>> before;
+    std::vector<Barrier> barriers;
+    std::vector<std::vector<int>> held_by, closes;  // by node: barriers
+    std::vector<bool> continues;                    // the node before
+    std::vector<int> before(int id) const;
   };
   Flat flatten() const;
   // An order that respects all edges; shorter than the nodes when there is a cycle.

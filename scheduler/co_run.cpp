@@ -1,16 +1,117 @@
 #include "scheduler/co_run.h"
 
+#include <algorithm>
+
+#include "core/check.h"
+
 namespace jigsaw {
 
-void update_rates(Plan& plan, int worker, const SlowdownTable& slowdown, Clock::TimePoint now) {
+double CoRun::together_s() const {
+  double sum = 0;
+  for (const Interval& interval : together) sum += interval.seconds;
+  return sum;
+}
+
+CoRuns::CoRuns(SlowdownTable& table, int num_workers) : table_(table) { restart(num_workers); }
+
+void CoRuns::restart(int num_workers) {
+  workers_.assign(static_cast<std::size_t>(num_workers) + 1, {});
+  layers_.clear();
+}
+
+void CoRuns::note(OnWorker& on, Clock::TimePoint now) {
+  const double passed_s = std::chrono::duration<double>(now - on.since).count();
+  on.since = now;
+  if (passed_s <= 0) return;
+  std::vector<CoRun::Other> others;
+  for (Running& of : on.running) {
+    if (is_wait(of.kind)) continue;
+    others.clear();
+    for (const Running& other : on.running) {
+      if (&other != &of && !is_wait(other.kind)) others.push_back({other.kind, of.share / (of.share + other.share)});
+    }
+    if (others.empty()) {
+      of.run.alone_s += passed_s;
+    } else if (!of.run.together.empty() && of.run.together.back().others == others) {
+      of.run.together.back().seconds += passed_s;
+    } else {
+      of.run.together.push_back({others, passed_s});
+    }
+  }
+}
+
+void CoRuns::update(Plan& plan, int worker, Clock::TimePoint now) {
+  OnWorker& on = workers_[static_cast<std::size_t>(worker)];
+  note(on, now);
+  std::vector<Running> before = std::move(on.running);
+  on.running.clear();
   std::vector<SubStageKind> kinds;
   std::vector<double> shares;
   for (const NodeRef ref : plan.running_on(worker)) {
+    const auto known =
+        std::find_if(before.begin(), before.end(), [&](const Running& running) { return running.ref == ref; });
     kinds.push_back(plan.node(ref).kind);
     shares.push_back(plan.share(ref));
+    on.running.push_back({ref, kinds.back(), shares.back(), {}});
+    if (known == before.end()) continue;
+    on.running.back().run = std::move(known->run);
+    before.erase(known);
   }
-  const std::vector<double> rates = slowdown.rates(kinds, shares);
-  for (std::size_t i = 0; i < rates.size(); ++i) plan.set_rate(plan.running_on(worker)[i], rates[i], now);
+  const std::vector<double> rates = table_.rates(kinds, shares);
+  for (std::size_t i = 0; i < rates.size(); ++i) plan.set_rate(on.running[i].ref, rates[i], now);
+}
+
+CoRun CoRuns::end(int worker, NodeRef ref, Clock::TimePoint now) {
+  OnWorker& on = workers_[static_cast<std::size_t>(worker)];
+  note(on, now);
+  const auto found =
+      std::find_if(on.running.begin(), on.running.end(), [&](const Running& of) { return of.ref == ref; });
+  if (found == on.running.end()) return {};  // it has begun at this very moment
+  CoRun run = std::move(found->run);
+  on.running.erase(found);
+  return run;
+}
+
+double CoRuns::slowdown(SubStageKind kind, const std::vector<CoRun::Other>& others) const {
+  double factor = 1;
+  for (const CoRun::Other& other : others) factor += table_.factors(kind, other.kind, other.share).first - 1;
+  return factor;
+}
+
+void CoRuns::observe(const Plan& plan, NodeRef ref, const CoRun& run, double work_s) {
+  const Node& node = plan.node(ref);
+  if (is_wait(node.kind) || work_s <= 0) return;
+  Account account{.kind = node.kind, .run = run, .work_s = work_s};
+  for (const CoRun::Interval& interval : run.together) {
+    account.predicted_s += interval.seconds / slowdown(node.kind, interval.others);
+  }
+  if (node.kind != SubStageKind::kUpdate) {
+    learn(account);
+    return;
+  }
+  // Layers that were never whole, because a worker was lost, go with their step.
+  layers_.erase(layers_.lower_bound({ref.pipeline, 0, 0}),
+                layers_.lower_bound({ref.pipeline, plan.step(ref.pipeline), 0}));
+  const auto entry = layers_.try_emplace({ref.pipeline, ref.step, node.update}).first;
+  Layer& layer = entry->second;
+  if (layer.num_ended == 0 || account.surplus() < layer.least.surplus()) layer.least = std::move(account);
+  if (++layer.num_ended < plan.num_workers()) return;
+  learn(layer.least);
+  table_.doubt_what_is_worse_than_slices(kDoubt);
+  layers_.erase(entry);
+}
+
+void CoRuns::learn(const Account& account) {
+  const double left_s = account.work_s - account.run.alone_s;
+  if (account.run.together.empty() || left_s < kPartMin * account.work_s) return;
+  const double ratio = account.predicted_s / left_s;
+  for (const CoRun::Interval& interval : account.run.together) {
+    const double part = interval.seconds / slowdown(account.kind, interval.others) / account.predicted_s;
+    const double weight = kWeight * part * left_s / account.work_s / static_cast<double>(interval.others.size());
+    for (const CoRun::Other& other : interval.others) {
+      table_.observe(account.kind, other.kind, other.share, ratio, std::min(1.0, weight));
+    }
+  }
 }
 
 }  // namespace jigsaw

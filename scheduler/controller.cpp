@@ -9,7 +9,6 @@
 #include "core/check.h"
 #include "core/log.h"
 #include "graph/slot_samples.h"
-#include "scheduler/co_run.h"
 #include "scheduler/slot_balance.h"
 
 namespace jigsaw {
@@ -45,6 +44,7 @@ Controller::Controller(std::vector<PipelineSpec> specs, std::vector<StartPoint> 
             return first_steps;
           }(),
           options_.num_workers),
+      co_runs_(capacity_.slowdown, options_.num_workers),
       pipelines_(specs_.size()),
       members_(options_.num_workers),
       living_(members_.living()) {
@@ -56,7 +56,13 @@ Controller::Controller(std::vector<PipelineSpec> specs, std::vector<StartPoint> 
   capacity_.is_work_conserving = true;
   capacity_.slowdown = options_.slowdown;
   capacity_.can_merge = options_.can_merge;
-  for (std::size_t i = 0; i < pipelines_.size(); ++i) pipelines_[i].history = History(specs_[i].bins);
+  for (const PipelineSpec& spec : specs_) {
+    const auto measured = options_.costs.find(spec.name);
+    costs_.push_back(measured == options_.costs.end() ? ModelCost() : measured->second);
+  }
+  for (int pipeline = 0; pipeline < plan_.num_pipelines(); ++pipeline) {
+    pipelines_[static_cast<std::size_t>(pipeline)].history = make_history(pipeline);
+  }
   std::vector<MemoryNeeds> needs;
   for (const PipelineSpec& spec : specs_) needs.push_back(spec.memory);
   capacity_.memory = MemoryLedger(std::move(needs), options_.memory_bytes_per_worker);
@@ -250,13 +256,13 @@ Status Controller::on_entered(const wire::RolloutEntered& entered) {
     ++target;
   }
   for (; dispatched.ref.node < target; ++dispatched.ref.node) {
-    finish_node(dispatched.ref, dispatched.worker, entered.busy_s() - dispatched.busy_s);
+    dispatched.ran.push_back(finish_node(dispatched.ref, dispatched.worker, entered.busy_s() - dispatched.busy_s));
     dispatched.busy_s = entered.busy_s();
   }
   return ok_status();
 }
 
-void Controller::finish_node(NodeRef ref, PeerId worker, double busy_s) {
+Controller::Ran Controller::finish_node(NodeRef ref, PeerId worker, double busy_s) {
   const Clock::TimePoint now = clock_.now();
   const Node& node = plan_.node(ref);
   double work_s = busy_s;
@@ -270,14 +276,16 @@ void Controller::finish_node(NodeRef ref, PeerId worker, double busy_s) {
   step_state(ref.pipeline, ref.step).add_node(node, work_s, now);
   log_info("stage.done", "pipeline={} step={} stage={} work_s={:.3f}", plan_.spec(ref.pipeline).name, ref.step,
            to_string(node), work_s);
+  Ran ran{.ref = ref, .run = co_runs_.end(node.worker, ref, now), .work_s = work_s};
   plan_.finish(ref, now);
-  update_rates(plan_, node.worker, capacity_.slowdown, now);
+  co_runs_.update(plan_, node.worker, now);
+  return ran;
 }
 
 Status Controller::on_node_done(const wire::NodeDone& done) {
   const auto found = dispatched_.find(done.node());
   if (found == dispatched_.end()) return Error(ErrorCode::kCorrupt, "finished a sub-stage that is not running");
-  const Dispatched dispatched = found->second;
+  Dispatched dispatched = std::move(found->second);
   dispatched_.erase(found);
   busy_s_ += done.busy_s();
   if (dispatched.for_joining) {
@@ -314,11 +322,12 @@ Status Controller::on_node_done(const wire::NodeDone& done) {
   // What is left of a rollout's chain was not come to.
   double busy_s = done.busy_s() - dispatched.busy_s;
   while (graph.continues_after(ref.node)) {
-    finish_node(ref, dispatched.worker, busy_s);
+    dispatched.ran.push_back(finish_node(ref, dispatched.worker, busy_s));
     busy_s = 0;
     ++ref.node;
   }
-  finish_node(ref, dispatched.worker, busy_s);
+  dispatched.ran.push_back(finish_node(ref, dispatched.worker, busy_s));
+  learn(dispatched);
   return plan_.step_finished(ref.pipeline) ? finish_step(ref.pipeline) : ok_status();
 }
 
@@ -392,10 +401,12 @@ Status Controller::schedule() {
   has_news_ = false;
   decided_revision_ = plan_.revision();
   last_decision_ = clock_.now();
+  if (asks_again) plan_.touch_all();
   const auto begin = std::chrono::steady_clock::now();
   const Decision decision = policy_->choose(plan_, capacity_, clock_.now());
   const auto took = std::chrono::steady_clock::now() - begin;
   explain(decision);
+  plan_.forget_touched();
   for (const ShareChange& change : decision.reshare) JIGSAW_RETURN_IF_ERROR(reshare(change));
   for (const MergeChoice& choice : decision.merge) JIGSAW_RETURN_IF_ERROR(merge(choice));
   if (decision.start.empty() && decision.reshare.empty() && decision.wait.empty() && decision.merge.empty()) {
@@ -434,7 +445,7 @@ void Controller::explain(const Decision& decision) {
 Status Controller::reshare(const ShareChange& change) {
   const int worker = plan_.node(change.node).worker;
   plan_.set_share(change.node, change.share);
-  update_rates(plan_, worker, capacity_.slowdown, clock_.now());
+  co_runs_.update(plan_, worker, clock_.now());
   for (const auto& [id, dispatched] : dispatched_) {
     if (dispatched.ref != change.node || !dispatched.in_plan) continue;
     wire::ToWorker message;
@@ -459,7 +470,7 @@ Status Controller::dispatch(const DispatchChoice& choice) {
   dispatch.set_share(choice.share);
   const Clock::TimePoint now = clock_.now();
   plan_.start(ref, choice.share, now);
-  update_rates(plan_, node.worker, capacity_.slowdown, now);
+  co_runs_.update(plan_, node.worker, now);
   log_info("stage.dispatched", "pipeline={} step={} stage={} share={} reason=\"{}\"", plan_.spec(ref.pipeline).name,
            ref.step, to_string(node), choice.share, choice.reason);
   return send_dispatch(message, {.worker = peer_of(node.worker),

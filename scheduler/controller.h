@@ -29,10 +29,12 @@
 #include "core/transport/transport.h"
 #include "core/wire/control_messages.pb.h"
 #include "core/wire/messages.pb.h"
+#include "scheduler/co_run.h"
 #include "scheduler/members.h"
 #include "scheduler/plan.h"
 #include "scheduler/policy.h"
 #include "scheduler/prediction/history.h"
+#include "scheduler/prediction/work_scale.h"
 #include "scheduler/run_observer.h"
 #include "scheduler/run_summary.h"
 #include "scheduler/step_state.h"
@@ -51,6 +53,7 @@ struct ControllerOptions {
   int num_workers = 1;
   std::size_t memory_bytes_per_worker = 0;  // 0 = no bound
   SlowdownTable slowdown;                   // as far as it was measured on this machine
+  std::map<std::string, ModelCost> costs;   // by pipeline's name; the same
   bool can_merge = true;                    // whether running rollouts may move between workers
   std::filesystem::path checkpoint_root;    // checkpoints go to <root>/<pipeline>/step-00000010
   std::chrono::milliseconds worker_timeout{60000};
@@ -90,6 +93,8 @@ class Controller {
     History history;
     TrainingWork training_work;
     std::optional<UpdateShares> shares;  // of the newest update
+    WorkScale work_scale;
+    std::int64_t learns_from_step = 0;   // before it, work was handed out anew, so that nodes did parts only
     Clock::TimePoint step_begin;         // end of the step before, or the run's begin
     std::int64_t first_version = 0;      // optimizer updates made before this run's first step
     bool is_stopping = false;            // it is to end with a checkpoint
@@ -99,6 +104,12 @@ class Controller {
     std::map<PeerId, Progress> progress;
     std::set<std::pair<std::int64_t, int>> moved;  // step, worker of the plan: samples have come or gone
   };
+  // A node that has ended: what it ran beside, and its work as the worker tells it.
+  struct Ran {
+    NodeRef ref;
+    CoRun run;
+    double work_s = 0;
+  };
   // A sub-stage that a worker was sent and has not finished.
   struct Dispatched {
     PeerId worker = 0;
@@ -106,7 +117,8 @@ class Controller {
     double busy_s = 0;    // that the worker has told of, up to there
     bool in_plan = true;  // false: the checkpoint written while stopping, or for a worker that joins
     bool checkpoint = false, for_joining = false;
-    std::string folder;  // of the checkpoint
+    std::string folder;      // of the checkpoint
+    std::vector<Ran> ran{};  // nodes of its chain that have ended
   };
 
   // A worker that joins gets the pipelines' state from checkpoints that are made for it while none is in a step:
@@ -139,7 +151,12 @@ class Controller {
   Status on_node_done(const wire::NodeDone& done);
   Status on_checkpoint_done(const Dispatched& dispatched, const wire::NodeDone& done);
   // `worker` did it; while workers come to rest the plan may still count one that is lost.
-  void finish_node(NodeRef ref, PeerId worker, double busy_s);
+  Ran finish_node(NodeRef ref, PeerId worker, double busy_s);
+  // In scheduler/controller_learning.cpp.
+  History make_history(int pipeline) const;
+  void learn(const Dispatched& ended);
+  double expected_work(NodeRef ref);
+  const std::vector<std::uint32_t>& rollout_samples(NodeRef ref) const;
   StepState& step_state(int pipeline, std::int64_t step);
   Status finish_step(int pipeline);
   Status schedule();
@@ -197,6 +214,8 @@ class Controller {
 
   Plan plan_;
   Capacity capacity_;
+  CoRuns co_runs_;                        // refines capacity_.slowdown
+  std::vector<ModelCost> costs_;          // by pipeline; empty where nothing was measured
   std::map<NodeRef, std::string> waits_;  // ready nodes that the policy holds back, and why: as logged last
   std::vector<PipelineRun> pipelines_;
   Members members_;

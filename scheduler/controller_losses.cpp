@@ -71,6 +71,7 @@ void Controller::make_plan_for_living() {
   }
   plan_ = Plan(std::move(specs), steps, static_cast<int>(living_.size()));
   capacity_.num_workers = plan_.num_workers();
+  co_runs_.restart(plan_.num_workers());
   decided_revision_ = -1;
   waits_.clear();
   for (int pipeline = 0; pipeline < plan_.num_pipelines(); ++pipeline) {
@@ -79,8 +80,11 @@ void Controller::make_plan_for_living() {
       plan_.stop(pipeline);
       continue;
     }
-    run.history = History(plan_.spec(pipeline).bins);  // it tells of other nodes
+    // They tell of other nodes.
+    run.history = make_history(pipeline);
     run.moved.clear();
+    run.work_scale = WorkScale();
+    run.learns_from_step = plan_.window(pipeline).last_step() + 1;
     plan_.skip_done(
         pipeline, [this](NodeRef ref) { return was_done(ref); }, now);
     for (auto& [step, state] : run.steps) {

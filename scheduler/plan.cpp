@@ -5,13 +5,21 @@
 #include "core/check.h"
 
 namespace jigsaw {
+namespace {
+
+constexpr int kNamesMax = 4;  // told of what a pipeline waits for
+
+}  // namespace
 
 Plan::Plan(std::vector<PipelineSpec> specs, std::span<const std::int64_t> first_steps, int num_workers)
     : specs_(std::move(specs)),
       runs_(specs_.size()),
+      ready_on_(static_cast<std::size_t>(num_workers) + 1),
       running_on_(static_cast<std::size_t>(num_workers) + 1),
       progress_on_(static_cast<std::size_t>(num_workers) + 1),
+      is_touched_(static_cast<std::size_t>(num_workers) + 1),
       num_workers_(num_workers) {
+  touch_all();
   CHECK(first_steps.size() == specs_.size());
   for (int pipeline = 0; pipeline < num_pipelines(); ++pipeline) {
     extend_window(pipeline, first_steps[static_cast<std::size_t>(pipeline)], {});
@@ -26,11 +34,7 @@ Plan::StepRun Plan::fresh_step(const Graph& graph) const {
   for (const Barrier& barrier : graph.barriers()) {
     step.open_barriers.push_back(static_cast<int>(barrier.waits_for.size()));
   }
-  step.rollout_done.assign(static_cast<std::size_t>(num_workers_) + 1, true);
-  for (const Node& node : graph.nodes()) {
-    ++step.open_kinds[static_cast<std::size_t>(node.kind)];
-    if (is_rollout(node.kind)) step.rollout_done[static_cast<std::size_t>(node.worker)] = false;
-  }
+  for (const Node& node : graph.nodes()) ++step.open_kinds[static_cast<std::size_t>(node.kind)];
   return step;
 }
 
@@ -71,7 +75,7 @@ void Plan::release(NodeRef ref, Clock::TimePoint now) {
   if (!is_held && cross_step_edges_open(ref)) {
     step.states[static_cast<std::size_t>(ref.node)] = NodeState::kReady;
     step.ready_since[static_cast<std::size_t>(ref.node)] = now;
-    ready_.insert(ref);
+    add_ready(ref);
   } else {
     step.gated.push_back(ref.node);
   }
@@ -80,15 +84,12 @@ void Plan::release(NodeRef ref, Clock::TimePoint now) {
 bool Plan::cross_step_edges_open(NodeRef ref) const {
   const Run& of = runs_[static_cast<std::size_t>(ref.pipeline)];
   const Node& to = node(ref);
-  if (to.update != 0) return true;
   for (const CrossStepEdge& edge : of.window.cross_step_edges()) {
     const std::int64_t from_step = ref.step + edge.offset;
-    if (edge.to != to.kind || from_step < of.window.first_step() || from_step > spec(ref.pipeline).steps) continue;
+    if (!edge.holds(to) || from_step < of.window.first_step() || from_step > spec(ref.pipeline).steps) continue;
     if (!of.window.has(from_step)) return false;
     const StepRun& from = of.steps[static_cast<std::size_t>(from_step - of.window.first_step())];
-    const bool open = edge.same_worker ? from.rollout_done[static_cast<std::size_t>(to.worker)]
-                                       : from.open_kinds[static_cast<std::size_t>(edge.from)] == 0;
-    if (!open) return false;
+    if (from.open_kinds[static_cast<std::size_t>(edge.from)] > 0) return false;
   }
   return true;
 }
@@ -129,7 +130,12 @@ std::string Plan::waiting_for(int pipeline) const {
   };
   if (const auto [first, last] = of_pipeline(ready_); first != last) return names;
   const auto [first, last] = of_pipeline(running_);
-  for (auto ref = first; ref != last; ++ref) names += (names.empty() ? "" : ", ") + to_string(node(*ref));
+  int more = 0;
+  for (auto [ref, told] = std::pair(first, 0); ref != last; ++ref, ++told) {
+    if (told < kNamesMax) names += (names.empty() ? "" : ", ") + to_string(node(*ref));
+    if (told >= kNamesMax) ++more;
+  }
+  if (more > 0) names += " and " + std::to_string(more) + " more";
   if (names.empty() && is_paused(pipeline)) names = "being resumed";
   return names;
 }
@@ -141,6 +147,7 @@ void Plan::begin_running(NodeRef ref, double share, Clock::TimePoint now) {
   step.states[static_cast<std::size_t>(ref.node)] = NodeState::kRunning;
   ++step.num_started;
   ++step.started_kinds[static_cast<std::size_t>(its_node.kind)];
+  touch(its_node.worker);
   running_.insert(ref);
   running_on_[worker].push_back(ref);
   progress_on_[worker].push_back({.ref = ref, .started = now, .since = now, .share = share});
@@ -171,6 +178,7 @@ void Plan::end_merges(NodeRef ref, Clock::TimePoint now) {
 double Plan::end_running(NodeRef ref) {
   const auto worker = static_cast<std::size_t>(node(ref).worker);
   const double its_share = share(ref);
+  touch(static_cast<int>(worker));
   running_.erase(ref);
   std::erase(running_on_[worker], ref);
   std::erase_if(progress_on_[worker], [&](const Progress& progress) { return progress.ref == ref; });
@@ -180,7 +188,7 @@ double Plan::end_running(NodeRef ref) {
 void Plan::start(NodeRef ref, double share, Clock::TimePoint now) {
   CHECK(state(ref) == NodeState::kReady);
   ++revision_;
-  ready_.erase(ref);
+  remove_ready(ref);
   begin_running(ref, share, now);
 }
 
@@ -199,21 +207,46 @@ void Plan::finish(NodeRef ref, Clock::TimePoint now) {
     begin_running({ref.pipeline, ref.step, ref.node + 1}, its_share, now);
     return;
   }
-  if (is_rollout(its_node.kind)) step.rollout_done[static_cast<std::size_t>(its_node.worker)] = true;
-  open_barriers_after(ref, now);
-  const bool may_open_gate = is_rollout(its_node.kind) || step.open_kinds[static_cast<std::size_t>(its_node.kind)] == 0;
-  if (may_open_gate) try_gated(ref.pipeline, now);
+  open_barrier_after(ref, now);
+  if (step.open_kinds[static_cast<std::size_t>(its_node.kind)] > 0) return;
+  try_gated(ref.pipeline, now);
+  // Others' updates may have waited for the end of these.
+  if (its_node.kind == SubStageKind::kUpdate) touch_all();
 }
 
-void Plan::open_barriers_after(NodeRef ref, Clock::TimePoint now) {
+void Plan::open_barrier_after(NodeRef ref, Clock::TimePoint now) {
   const Graph& graph = window(ref.pipeline).graph(ref.step);
-  StepRun& step = step_run(ref);
-  for (std::size_t i = 0; i < graph.barriers().size(); ++i) {
-    const std::vector<int>& waits_for = graph.barriers()[i].waits_for;  // ascending
-    if (!std::binary_search(waits_for.begin(), waits_for.end(), ref.node)) continue;
-    if (--step.open_barriers[i] > 0) continue;
-    for (const int released : graph.barriers()[i].releases) release({ref.pipeline, ref.step, released}, now);
-  }
+  if (graph.node(ref.node).closes < 0) return;
+  const auto barrier = static_cast<std::size_t>(graph.node(ref.node).closes);
+  if (--step_run(ref).open_barriers[barrier] > 0) return;
+  for (const int released : graph.barriers()[barrier].releases) release({ref.pipeline, ref.step, released}, now);
+}
+
+void Plan::touch(int worker) {
+  if (is_touched_[static_cast<std::size_t>(worker)]) return;
+  is_touched_[static_cast<std::size_t>(worker)] = true;
+  touched_.push_back(worker);
+}
+
+void Plan::touch_all() {
+  for (int worker = 1; worker <= num_workers_; ++worker) touch(worker);
+}
+
+void Plan::forget_touched() {
+  for (const int worker : touched_) is_touched_[static_cast<std::size_t>(worker)] = false;
+  touched_.clear();
+}
+
+void Plan::add_ready(NodeRef ref) {
+  ready_.insert(ref);
+  std::vector<NodeRef>& on_worker = ready_on_[static_cast<std::size_t>(node(ref).worker)];
+  on_worker.insert(std::upper_bound(on_worker.begin(), on_worker.end(), ref), ref);
+  touch(node(ref).worker);
+}
+
+void Plan::remove_ready(NodeRef ref) {
+  ready_.erase(ref);
+  std::erase(ready_on_[static_cast<std::size_t>(node(ref).worker)], ref);
 }
 
 void Plan::advance(int pipeline, Clock::TimePoint now) {
@@ -244,12 +277,17 @@ void Plan::stop(int pipeline) {
   Run& of = run(pipeline);
   if (!of.done) ++num_done_;
   of.done = true;
-  ready_.erase(ready_.lower_bound({pipeline, 0, 0}), ready_.lower_bound({pipeline + 1, 0, 0}));
+  while (true) {
+    const auto ref = ready_.lower_bound({pipeline, 0, 0});
+    if (ref == ready_.end() || ref->pipeline != pipeline) break;
+    remove_ready(*ref);
+  }
   while (true) {
     const auto ref = running_.lower_bound({pipeline, 0, 0});
     if (ref == running_.end() || ref->pipeline != pipeline) break;
     end_running(*ref);
   }
+  touch_all();
 }
 
 void Plan::set_paused(int pipeline, bool is_paused, Clock::TimePoint now) {
@@ -269,7 +307,8 @@ void Plan::set_paused(int pipeline, bool is_paused, Clock::TimePoint now) {
     }
     step.states[static_cast<std::size_t>(ref->node)] = NodeState::kWaiting;
     step.gated.push_back(ref->node);
-    ref = ready_.erase(ref);
+    const NodeRef held = *ref++;
+    remove_ready(held);
   }
 }
 
@@ -315,6 +354,7 @@ bool Plan::set_sequences(NodeRef ref, RunningSequences sequences, Clock::TimePoi
   progress.sequences_work_s = work_done_s(ref, now);
   const bool is_half = 2 * sequences.count <= progress.news_count;
   if (progress.news_count == 0 || is_half) progress.news_count = sequences.count;
+  if (is_half) touch(node(ref).worker);
   return is_half;
 }
 
@@ -347,6 +387,7 @@ void Plan::give_up_merge(NodeRef from) {
   std::optional<NodeRef>& into = progress.merges_into;
   if (!into) return;  // its target has ended meanwhile
   ++revision_;
+  touch(node(from).worker);
   --mutable_progress_of(*into).num_incoming;
   into.reset();
 }

@@ -63,8 +63,15 @@ class Plan {
   std::int64_t revision() const { return revision_; }
 
   const std::set<NodeRef>& ready() const { return ready_; }
+  const std::vector<NodeRef>& ready_on(int worker) const { return ready_on_[static_cast<std::size_t>(worker)]; }
   const std::set<NodeRef>& running() const { return running_; }
   const std::vector<NodeRef>& running_on(int worker) const { return running_on_[static_cast<std::size_t>(worker)]; }
+  // Workers on which something has become ready, started, ended or, where tails can merge, become half as long, or
+  // where a start may have been impossible only because others' updates were under way: since forget_touched(), in no
+  // order. What is to be decided is decided there; a policy may leave all other workers as they are.
+  const std::vector<int>& touched() const { return touched_; }
+  void forget_touched();
+  void touch_all();
   // What a pipeline with nothing ready waits for, e.g. "decode.tail@2, reward@3"; empty when something is ready.
   std::string waiting_for(int pipeline) const;
 
@@ -134,8 +141,7 @@ class Plan {
     std::vector<Clock::TimePoint> ready_since;
     std::vector<int> open_barriers;  // nodes that each barrier still waits for
     std::array<int, kNumSubStageKinds> open_kinds{}, started_kinds{};
-    std::vector<bool> rollout_done;  // by worker; true where there is none
-    std::vector<int> gated;          // waiting for edges from other steps only
+    std::vector<int> gated;  // waiting for edges from other steps only
     int num_open = 0, num_started = 0;
   };
   struct Run {
@@ -156,7 +162,10 @@ class Plan {
   void release(NodeRef ref, Clock::TimePoint now);  // its step's own edges are open
   bool cross_step_edges_open(NodeRef ref) const;
   void try_gated(int pipeline, Clock::TimePoint now);
-  void open_barriers_after(NodeRef ref, Clock::TimePoint now);
+  void open_barrier_after(NodeRef ref, Clock::TimePoint now);
+  void add_ready(NodeRef ref);
+  void remove_ready(NodeRef ref);
+  void touch(int worker);
   void begin_running(NodeRef ref, double share, Clock::TimePoint now);
   void end_merges(NodeRef ref, Clock::TimePoint now);
   double end_running(NodeRef ref);  // returns its share
@@ -164,8 +173,11 @@ class Plan {
   std::vector<PipelineSpec> specs_;
   std::vector<Run> runs_;
   std::set<NodeRef> ready_, running_;
-  std::vector<std::vector<NodeRef>> running_on_;    // by worker, [0] unused
+  std::vector<std::vector<NodeRef>> ready_on_;      // by worker, [0] unused; ascending
+  std::vector<std::vector<NodeRef>> running_on_;    // the same, as they were started
   std::vector<std::vector<Progress>> progress_on_;  // beside running_on_
+  std::vector<bool> is_touched_;                    // by worker
+  std::vector<int> touched_;
   int num_workers_;
   int num_done_ = 0;
   std::int64_t revision_ = 0;

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "core/files.h"
 #include "core/median.h"
@@ -154,6 +155,47 @@ Result<std::vector<Json>> simulate_under(const SimulatedJob& job, const std::vec
   return results;
 }
 
+// What came of all pairs: gains over serial and latency factors, by policy; a value a pair.
+struct PairFigures {
+  std::map<std::string, std::vector<double>> gains, latencies;
+  std::vector<double> identities;  // of lookahead with two equal pipelines: gain x latency factor
+  int pairs = 0, behind_greedy = 0;
+};
+
+double mean_of(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+std::string pairs_text(const PairFigures& figures, const std::vector<std::string>& policies) {
+  std::string text = fmt::format("{:<16} {:>10} {:>10} {:>10} {:>22} {:>23}\n", "policy", "mean gain", "least", "most",
+                                 "latency mean (range)", "lookahead over it, most");
+  const auto lookahead = figures.gains.find("lookahead");
+  for (const std::string& policy : policies) {
+    const std::vector<double>&gains = figures.gains.at(policy), &latencies = figures.latencies.at(policy);
+    const auto [least, most] = std::minmax_element(gains.begin(), gains.end());
+    const auto [shortest, longest] = std::minmax_element(latencies.begin(), latencies.end());
+    text += fmt::format("{:<16} {:>9.3f}x {:>9.3f}x {:>9.3f}x {:>22}", policy, mean_of(gains), *least, *most,
+                        fmt::format("{:.2f} ({:.2f} to {:.2f})", mean_of(latencies), *shortest, *longest));
+    if (lookahead != figures.gains.end() && policy != "lookahead") {
+      std::vector<double> over;
+      for (std::size_t i = 0; i < gains.size(); ++i) over.push_back(lookahead->second[i] / gains[i]);
+      text += fmt::format(" {:>14.3f}x, {:.3f}x", mean_of(over), *std::max_element(over.begin(), over.end()));
+    }
+    text += "\n";
+  }
+  if (lookahead == figures.gains.end()) return text;
+  if (figures.gains.contains("greedy")) {
+    text += fmt::format("lookahead is more than 0.5 % behind greedy on {} of {} pairs\n", figures.behind_greedy,
+                        figures.pairs);
+  }
+  if (!figures.identities.empty()) {
+    const auto [least, most] = std::minmax_element(figures.identities.begin(), figures.identities.end());
+    text +=
+        fmt::format("gain x latency factor of two equal pipelines under lookahead: {:.3f} to {:.3f}\n", *least, *most);
+  }
+  return text;
+}
+
 // Every two pipelines of the job by themselves, each with as many steps as make both last about as long; prints a line
 // a pair and what comes of all.
 Status compare_pairs(const CompareRequest& request, const SimulatedJob& job, const std::vector<std::string>& policies) {
@@ -161,8 +203,7 @@ Status compare_pairs(const CompareRequest& request, const SimulatedJob& job, con
   std::vector<SimulatedPipeline> short_ones = job.pipelines;
   for (SimulatedPipeline& pipeline : short_ones) pipeline.spec.steps = std::min<std::int64_t>(pipeline.spec.steps, 3);
   JIGSAW_ASSIGN_OR_RETURN(const std::vector<double> alone_s, alone_step_s(short_ones, job.capacity()));
-  std::map<std::string, std::vector<double>> gains, latencies;
-  int behind_greedy = 0, pairs = 0;
+  PairFigures figures;
   for (std::size_t i = 0; i < count; ++i) {
     for (std::size_t j = i; j < count; ++j) {
       std::vector<SimulatedPipeline> pair = {job.pipelines[i], job.pipelines[j]};
@@ -176,39 +217,25 @@ Status compare_pairs(const CompareRequest& request, const SimulatedJob& job, con
       for (const Json& result : results) {
         const std::string policy = result["policy"];
         of_pair[policy] = result["speedup_vs_serial"];
-        gains[policy].push_back(of_pair[policy]);
+        figures.gains[policy].push_back(of_pair[policy]);
         double latency = 0;
         for (const Json& pipeline : result["pipelines"]) latency += pipeline["latency_factor"].get<double>() / 2;
-        latencies[policy].push_back(latency);
+        figures.latencies[policy].push_back(latency);
         line["speedup_vs_serial"][policy] = of_pair[policy];
         line["latency_factor"][policy] = latency;
+        if (i == j && policy == "lookahead") figures.identities.push_back(of_pair[policy] * latency);
       }
-      ++pairs;
+      ++figures.pairs;
       if (of_pair.contains("greedy") && of_pair.contains("lookahead") &&
           of_pair["lookahead"] < 0.995 * of_pair["greedy"]) {
-        ++behind_greedy;
+        ++figures.behind_greedy;
         line["lookahead_behind_greedy"] = true;
       }
       if (request.json) std::printf("%s\n", line.dump().c_str());
     }
   }
-  std::string text =
-      fmt::format("\n{} pairs, {} workers, simulated on {}\n{:<16} {:>10} {:>10} {:>10} {:>14}\n", pairs,
-                  job.num_workers, job.profile.name, "policy", "mean gain", "least", "most", "latency mean");
-  for (const std::string& policy : policies) {
-    const auto mean = [](const std::vector<double>& values) {
-      double sum = 0;
-      for (const double value : values) sum += value;
-      return sum / static_cast<double>(values.size());
-    };
-    const auto [least, most] = std::minmax_element(gains[policy].begin(), gains[policy].end());
-    text += fmt::format("{:<16} {:>9.3f}x {:>9.3f}x {:>9.3f}x {:>14.3f}\n", policy, mean(gains[policy]), *least, *most,
-                        mean(latencies[policy]));
-  }
-  if (gains.contains("greedy") && gains.contains("lookahead")) {
-    text += fmt::format("lookahead is more than 0.5 % behind greedy on {} of {} pairs\n", behind_greedy, pairs);
-  }
-  std::fprintf(stderr, "%s", text.c_str());
+  std::fprintf(stderr, "\n%d pairs, %d workers, simulated on %s\n%s", figures.pairs, job.num_workers,
+               job.profile.name.c_str(), pairs_text(figures, policies).c_str());
   return ok_status();
 }
 

@@ -91,7 +91,7 @@ Status plan(const PlanRequest& request) {
   }
   JIGSAW_ASSIGN_OR_RETURN(const Job job, read_request(request.run));
   JIGSAW_RETURN_IF_ERROR(check_policy(job.config.policy));
-  if (const auto slowdown = slowdown_of(job.config); !slowdown.ok()) return slowdown.error();
+  if (const auto profile = profile_of(job.config); !profile.ok()) return profile.error();
   const int num_workers = std::max(job.config.workers, 1);
   JIGSAW_ASSIGN_OR_RETURN(const std::vector<PipelineSpec> specs, to_specs(job.config));
   for (const PipelineSpec& spec : specs) print_graph(spec, num_workers, request.format);

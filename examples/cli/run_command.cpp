@@ -30,7 +30,7 @@ int run(const RunRequest& request) {
   const Result<Job> job = read_request(request);
   if (!job.ok()) return report_error(job.error());
   if (const Status status = check_policy(job->config.policy); !status.ok()) return report_error(status.error());
-  if (const auto slowdown = slowdown_of(job->config); !slowdown.ok()) return report_error(slowdown.error());
+  if (const auto profile = profile_of(job->config); !profile.ok()) return report_error(profile.error());
   if (const auto specs = to_specs(job->config); !specs.ok()) return report_error(specs.error());
   if (job->config.workers == 0) {
     const Result<RunSummary> summary = run_in_process(request);

@@ -87,7 +87,7 @@ struct Prepared {
   Job job;
   std::vector<PipelineSpec> specs;
   std::unique_ptr<Policy> policy;
-  SlowdownTable slowdown;
+  Profile profile;
   std::unique_ptr<RunFolder> folder;
 };
 
@@ -95,7 +95,7 @@ Result<Prepared> prepare(const RunRequest& request) {
   Prepared prepared;
   JIGSAW_ASSIGN_OR_RETURN(prepared.job, read_request(request));
   JIGSAW_ASSIGN_OR_RETURN(prepared.policy, make_policy(prepared.job.config.policy));
-  JIGSAW_ASSIGN_OR_RETURN(prepared.slowdown, slowdown_of(prepared.job.config));
+  JIGSAW_ASSIGN_OR_RETURN(prepared.profile, profile_of(prepared.job.config));
   JIGSAW_ASSIGN_OR_RETURN(prepared.specs, to_specs(prepared.job.config));
   JIGSAW_ASSIGN_OR_RETURN(RunFolder folder,
                           RunFolder::open(out_folder(request), prepared.job.yaml, training_identity(prepared.job),
@@ -121,8 +121,9 @@ Result<RunSummary> control(const RunRequest& request, Prepared& prepared, int nu
   options.checkpoint_root = fs::absolute(prepared.folder->checkpoint_root());
   options.worker_timeout = prepared.job.config.worker_timeout;
   options.memory_bytes_per_worker = memory_limit(prepared.job.config, num_workers);
-  options.slowdown = prepared.slowdown;
   options.can_merge = prepared.job.config.merge && num_workers > 1;
+  options.slowdown = prepared.profile.slowdown_table();
+  for (const ModelCost& cost : prepared.profile.models) options.costs.emplace(cost.name, cost);
   options.stop = &stop_requested();
   JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<ControlServer> control, ControlServer::open(prepared.folder->root()));
   options.control = &control->transport();
@@ -206,11 +207,11 @@ fs::path out_folder(const RunRequest& request) {
   return request.out.empty() ? fs::path("runs") / fs::path(request.job_file).stem() : fs::path(request.out);
 }
 
-Result<SlowdownTable> slowdown_of(const JobConfig& config) {
-  if (config.profile.empty()) return SlowdownTable();
-  const Result<Profile> profile = Profile::load(config.profile);
+Result<Profile> profile_of(const JobConfig& config) {
+  if (config.profile.empty()) return Profile();
+  Result<Profile> profile = Profile::load(config.profile);
   if (!profile.ok()) return profile.error().with_context("profile");
-  return profile->slowdown_table();
+  return profile;
 }
 
 int threads_of_worker(const JobConfig& config, int num_workers) {

@@ -7,7 +7,7 @@
 
 #include "core/result.h"
 #include "graph/pipeline_spec.h"
-#include "scheduler/cost/slowdown_table.h"
+#include "scheduler/cost/profile.h"
 #include "scheduler/run_summary.h"
 #include "workers/job/job_config.h"
 
@@ -31,8 +31,8 @@ std::filesystem::path out_folder(const RunRequest& request);
 PipelineSpec to_spec(const PipelineConfig& config, TokenBins bins);
 // Of all pipelines, with the memory that their models will need.
 Result<std::vector<PipelineSpec>> to_specs(const JobConfig& config);
-// The slowdown table of the job's profile; empty without one. Errors name the file.
-Result<SlowdownTable> slowdown_of(const JobConfig& config);
+// The job's profile; empty without one. Errors name the file.
+Result<Profile> profile_of(const JobConfig& config);
 // Threads of each worker.
 int threads_of_worker(const JobConfig& config, int num_workers);
 // Bytes that a worker may use for its pipelines.

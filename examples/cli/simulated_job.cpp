@@ -126,6 +126,7 @@ Result<SimulatedJob> read_simulated_job(const SimulationRequest& request) {
     seed = real.config.seed;
     job.num_workers = std::max(1, real.config.workers);
     job.policy = real.config.policy;
+    job.can_merge = real.config.merge;
     profile_file = real.config.profile.string();
     for (const PipelineConfig& pipeline : real.config.pipelines)
       drafts.push_back({to_spec(pipeline, real.config.bins), pipeline.name});

@@ -9,7 +9,6 @@
 namespace jigsaw {
 namespace {
 
-constexpr double kObservationWeight = 0.2;
 // Shares that differ by less are one (0.2 and 1 - 0.8 do in the last bit), and are kept as multiples of it.
 constexpr double kShareSteps = 1e6;
 constexpr double kSameShare = 1 / kShareSteps;
@@ -38,34 +37,30 @@ constexpr Point kNothing{0, 0, 1}, kEverything{1, 1, 0};
 
 Point point_of(double share, SlowdownTable::Factors factors) { return {share, 1 / factors.first, 1 / factors.second}; }
 
-// `end` lies beyond the known shares.
-SlowdownTable::Factors interpolated(const std::map<double, SlowdownTable::Factors>& known, Point end, double share) {
-  Point below = kNothing, above = end;
-  const auto next = known.lower_bound(share - kSameShare);
+}  // namespace
+
+SlowdownTable::Factors SlowdownTable::interpolated(const Pair& known, bool are_alike, double share) {
+  Point below = kNothing, above = kEverything;
+  const auto next = std::lower_bound(known.begin(), known.end(), share - kSameShare,
+                                     [](const Known& entry, double value) { return entry.share < value; });
   if (next != known.end()) {
-    if (next->first < share + kSameShare) return next->second;
-    above = point_of(next->first, next->second);
+    if (next->share < share + kSameShare) return next->factors;
+    above = point_of(next->share, next->factors);
+  } else if (are_alike) {  // the upper half mirrors the lower one
+    above = point_of(1 - known.back().share, mirrored(known.back().factors));
   }
-  if (next != known.begin()) below = point_of(std::prev(next)->first, std::prev(next)->second);
+  if (next != known.begin()) below = point_of(std::prev(next)->share, std::prev(next)->factors);
   const double part = (share - below.share) / (above.share - below.share);
   return {1 / (below.first + part * (above.first - below.first)),
           1 / (below.second + part * (above.second - below.second))};
 }
 
-}  // namespace
-
 SlowdownTable::Factors SlowdownTable::factors(SubStageKind first, SubStageKind second, double share) const {
   if (is_wait(first) || is_wait(second)) return {1, 1};
   const Entry entry = entry_of(first, second, share);
-  Factors found{1 / entry.share, 1 / (1 - entry.share)};
-  if (const auto pair = pairs_.find({entry.first, entry.second}); pair != pairs_.end()) {
-    Point end = kEverything;
-    if (first == second) {  // the upper half mirrors the lower one
-      const auto& [last_share, last] = *pair->second.rbegin();
-      end = point_of(1 - last_share, mirrored(last));
-    }
-    found = interpolated(pair->second, end, entry.share);
-  }
+  const Pair& known = pair_of(entry.first, entry.second);
+  const Factors found = known.empty() ? Factors{1 / entry.share, 1 / (1 - entry.share)}
+                                      : interpolated(known, first == second, entry.share);
   return entry.is_mirrored ? mirrored(found) : found;
 }
 
@@ -77,35 +72,46 @@ void SlowdownTable::set(SubStageKind first, SubStageKind second, double share, F
     const double mean = (factors.first + factors.second) / 2;
     factors = {mean, mean};
   }
-  auto& known = pairs_[{entry.first, entry.second}];
-  const auto next = known.lower_bound(entry.share - kSameShare);
-  if (next != known.end() && next->first < entry.share + kSameShare)
-    next->second = factors;
+  Pair& known = pairs_[static_cast<std::size_t>(entry.first)][static_cast<std::size_t>(entry.second)];
+  const auto next = std::lower_bound(known.begin(), known.end(), entry.share - kSameShare,
+                                     [](const Known& of, double value) { return of.share < value; });
+  if (next != known.end() && next->share < entry.share + kSameShare)
+    next->factors = factors;
   else
-    known.emplace(std::round(entry.share * kShareSteps) / kShareSteps, factors);
+    known.insert(next, {std::round(entry.share * kShareSteps) / kShareSteps, factors});
 }
 
-void SlowdownTable::observe(SubStageKind first, SubStageKind second, double share, Factors observed) {
-  CHECK(observed.first > 0 && observed.second > 0);
-  if (is_wait(first) || is_wait(second)) return;
-  Entry entry = entry_of(first, second, share);
-  Factors expected = factors(first, second, share);
-  if (entry.is_mirrored) {
-    expected = mirrored(expected);
-    observed = mirrored(observed);
+void SlowdownTable::observe(SubStageKind kind, SubStageKind beside, double share, double ratio, double weight) {
+  CHECK(ratio > 0 && weight >= 0 && weight <= 1);
+  if (is_wait(kind) || is_wait(beside)) return;
+  const Entry entry = entry_of(kind, beside, share);
+  if (pair_of(entry.first, entry.second).empty()) set(kind, beside, share, factors(kind, beside, share));
+  Pair& known = pairs_[static_cast<std::size_t>(entry.first)][static_cast<std::size_t>(entry.second)];
+  double nearest = 1;
+  for (const Known& of : known) nearest = std::min(nearest, std::abs(of.share - entry.share));
+  const double step = std::clamp(ratio, 1 / kRatioMax, kRatioMax) - 1;
+  for (Known& of : known) {
+    const double part = 1 - (std::abs(of.share - entry.share) - nearest) / kReach;
+    if (part <= 0) continue;
+    const double moved = 1 + weight * part * step;
+    const bool are_equals = kind == beside && of.share > 0.5 - kSameShare;
+    if (are_equals || !entry.is_mirrored)
+      of.factors.first = std::clamp(of.factors.first * moved, kFactorMin, kFactorMax);
+    if (are_equals || entry.is_mirrored)
+      of.factors.second = std::clamp(of.factors.second * moved, kFactorMin, kFactorMax);
   }
-  Factors old = expected;
-  if (const auto pair = pairs_.find({entry.first, entry.second}); pair != pairs_.end()) {
-    const auto& known = pair->second;
-    const auto nearest = std::min_element(known.begin(), known.end(), [&](const auto& a, const auto& b) {
-      return std::abs(a.first - entry.share) < std::abs(b.first - entry.share);
-    });
-    entry.share = nearest->first;
-    old = nearest->second;
+}
+
+void SlowdownTable::doubt_what_is_worse_than_slices(double weight) {
+  for (auto& of_first : pairs_) {
+    for (Pair& pair : of_first) {
+      for (Known& known : pair) {
+        Factors& factors = known.factors;
+        factors.first -= weight * std::max(0.0, factors.first - 1 / known.share);
+        factors.second -= weight * std::max(0.0, factors.second - 1 / (1 - known.share));
+      }
+    }
   }
-  const auto moved = [](double value, double ratio) { return value * (1 + kObservationWeight * (ratio - 1)); };
-  set(entry.first, entry.second, entry.share,
-      {moved(old.first, observed.first / expected.first), moved(old.second, observed.second / expected.second)});
 }
 
 std::vector<double> SlowdownTable::rates(std::span<const SubStageKind> kinds, std::span<const double> weights) const {
@@ -124,8 +130,11 @@ std::vector<double> SlowdownTable::rates(std::span<const SubStageKind> kinds, st
 
 std::vector<SlowdownTable::Row> SlowdownTable::rows() const {
   std::vector<Row> rows;
-  for (const auto& [pair, shares] : pairs_) {
-    for (const auto& [share, factors] : shares) rows.push_back({pair.first, pair.second, share, factors});
+  for (int first = 0; first < kNumSubStageKinds; ++first) {
+    for (int second = first; second < kNumSubStageKinds; ++second) {
+      const auto a = static_cast<SubStageKind>(first), b = static_cast<SubStageKind>(second);
+      for (const Known& known : pair_of(a, b)) rows.push_back({a, b, known.share, known.factors});
+    }
   }
   return rows;
 }

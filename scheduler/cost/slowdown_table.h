@@ -2,9 +2,8 @@
 // slowdown table).
 #pragma once
 
-#include <map>
+#include <array>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "graph/sub_stage_kind.h"
@@ -27,9 +26,16 @@ class SlowdownTable {
   // Replaces what is known of this pair at this share; the mirrored pair follows. Two of one kind at equal shares are
   // told apart by nothing: both get the mean.
   void set(SubStageKind first, SubStageKind second, double share, Factors factors);
-  // Moves the entry at the nearest known share a fifth of the way: by the ratio of what was observed to what was
-  // expected at the observed share. Of a pair with no entry yet, one is made at this share.
-  void observe(SubStageKind first, SubStageKind second, double share, Factors observed);
+  // What `kind` took on `share` of the worker beside the other one was `ratio` times what the table says. The entry at
+  // the nearest known share moves by `weight` (0 to 1) of the way there, others of the pair within kReach of it by
+  // less, the further away they are. Of a pair with no entry yet, one is made at this share. A single observation
+  // counts for kRatioMax at most, and no factor leaves [kFactorMin, kFactorMax].
+  static constexpr double kReach = 0.25, kRatioMax = 2, kFactorMin = 0.5, kFactorMax = 1000;
+  void observe(SubStageKind kind, SubStageKind beside, double share, double ratio, double weight);
+
+  // Factors that are worse than time slices move towards those by `weight` of the way: a pair that is thought to be bad
+  // company is never run together, and so would never be seen to be better.
+  void doubt_what_is_worse_than_slices(double weight);
 
   // 1 / factor of each of several sub-stages that run together with these weights: of any number the slowdowns by each
   // single other add up.
@@ -44,8 +50,17 @@ class SlowdownTable {
   std::vector<Row> rows() const;  // as set, first <= second; ascending
 
  private:
-  using Pair = std::pair<SubStageKind, SubStageKind>;
-  std::map<Pair, std::map<double, Factors>> pairs_;  // first <= second; by share of the first
+  struct Known {
+    double share;  // of the first
+    Factors factors;
+  };
+  using Pair = std::vector<Known>;  // ascending by share
+  static Factors interpolated(const Pair& known, bool are_alike, double share);
+  const Pair& pair_of(SubStageKind first, SubStageKind second) const {
+    return pairs_[static_cast<std::size_t>(first)][static_cast<std::size_t>(second)];
+  }
+
+  std::array<std::array<Pair, kNumSubStageKinds>, kNumSubStageKinds> pairs_;  // [first][second], first <= second
 };
 
 }  // namespace jigsaw

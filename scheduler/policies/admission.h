@@ -1,6 +1,7 @@
 // What may start on a worker beside what runs there; used by all policies, so that none can block another's updates.
 #pragma once
 
+#include <map>
 #include <vector>
 
 #include "scheduler/policy.h"
@@ -20,29 +21,42 @@ class Admission {
   bool can_start(NodeRef ref) const;
   void add(NodeRef ref);
   // Sub-stages that compute on this worker, added ones included; those that wait for tools or rewards do not count.
-  int num_computing(int worker) const { return computing_[static_cast<std::size_t>(worker)]; }
+  int num_computing(int worker) const { return on(worker).computing; }
 
  private:
+  struct OnWorker {
+    int computing = 0;
+    std::vector<NodeRef> added{};
+    bool is_kept_for_gang = false;  // an update of a gang under way waits for room here
+  };
+  OnWorker& on(int worker) const;
   bool is_gang_member(int pipeline) const;
-  bool waits_as_gang(NodeRef ref) const;
   bool gang_has_room(int pipeline) const;
+  bool has_room(const OnWorker& on, NodeRef ref) const;
 
   const Plan* plan_;  // both outlive this; pointers, so that it can be assigned
   const Capacity* capacity_;
   int corun_max_;
-  std::vector<int> computing_;               // by worker, [0] unused
-  std::vector<std::vector<NodeRef>> added_;  // by worker
-  std::vector<bool> kept_for_gang_;          // by worker: a gang waits for room there
+  mutable std::map<int, OnWorker> workers_;  // that were asked for
   std::vector<int> gangs_;                   // pipelines with updates that have begun and not ended, ascending
+  std::vector<int> gangs_under_way_;         // without those that were added
 };
 
-// Between the first start and the last end of a step's updates of this pipeline: others' updates may have to wait for it.
+// Between the first start and the last end of a step's updates of this pipeline: others' updates may have to wait for
+// it.
 bool update_under_way(const Plan& plan, int pipeline);
 
 // Whether a ready node is an update of a layer that has begun on another worker.
 bool is_of_open_gang(const Plan& plan, NodeRef ref);
 
-// Ready nodes in the order in which policies should offer them room: gangs under way first, then by pipeline.
-std::vector<NodeRef> ready_in_order(const Plan& plan);
+// Where a policy that decides worker by worker has something to decide, ascending: all of a few workers, and of more
+// those that were touched.
+inline constexpr int kAllWorkersMax = 8;
+std::vector<int> workers_to_decide(const Plan& plan);
+
+// Ready nodes of these workers in the order in which policies should offer them room: gangs under way first, then by
+// pipeline.
+std::vector<NodeRef> ready_in_order(const Plan& plan, const std::vector<int>& workers);
+std::vector<NodeRef> all_ready_in_order(const Plan& plan);
 
 }  // namespace jigsaw

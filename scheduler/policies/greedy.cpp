@@ -7,7 +7,7 @@ namespace jigsaw {
 Decision GreedyPolicy::choose(const Plan& plan, const Capacity& capacity, Clock::TimePoint) const {
   Decision decision;
   Admission admission(plan, capacity, capacity.corun_max);
-  for (const NodeRef ref : ready_in_order(plan)) {
+  for (const NodeRef ref : ready_in_order(plan, workers_to_decide(plan))) {
     if (!admission.can_start(ref)) continue;
     admission.add(ref);
     decision.start.push_back({.node = ref, .share = plan.spec(ref.pipeline).weight, .reason = "ready"});

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "scheduler/policies/admission.h"
 #include "scheduler/policies/greedy.h"
 #include "scheduler/policies/merge_candidates.h"
 #include "scheduler/policies/outlook.h"
+#include "scheduler/policies/window_score.h"
 
 namespace jigsaw {
 namespace {
@@ -26,55 +28,17 @@ constexpr double kUnevenCost = 0.05;
 constexpr double kMergeCost = 0.01;
 // A change of shares has to promise so much more.
 constexpr double kReshareGain = 1.005;
-constexpr double kPenalty = 2.0;
-constexpr double kSpeedsWeight = 0.1;
 
-// A whole step of a pipeline by itself: its layers one after the other, each as long as on its slowest worker.
-double step_alone_s(const Plan& plan, int pipeline) {
-  std::map<std::pair<SubStageKind, int>, std::map<int, double>> layers;  // by first kind and update; by worker
-  const Graph& graph = plan.window(pipeline).graph(plan.window(pipeline).last_step());
-  for (int index = 0; index < static_cast<int>(graph.nodes().size()); ++index) {
-    const Node& node = graph.node(index);
-    const SubStageKind layer = is_rollout(node.kind) ? SubStageKind::kPrefill : node.kind;
-    layers[{layer, node.update}][node.worker] += plan.forecast(pipeline).seconds_of(index);
-  }
-  double sum = 0;
-  for (const auto& [layer, by_worker] : layers) {
-    double longest = 0;
-    for (const auto& [worker, seconds] : by_worker) longest = std::max(longest, seconds);
-    sum += longest;
-  }
-  return sum;
-}
+// Simulated nodes that all sims of one decision may go through, which bounds its time; what is decided after that is
+// decided as it would be if all scores were equal.
+constexpr std::int64_t kSimulatedNodesMax = 40'000;
+// Of more pipelines those count that have something to do where it is decided.
+constexpr std::size_t kPipelinesMax = 8;
 
-// What is left of a pipeline's job, in seconds alone, and how fast it goes beside the others (1 = alone).
-struct Rest {
-  double work_s, speed;
-};
-
-// Work done a second until the last pipeline ends, if all keep their speeds; who ends leaves its speed to the others,
-// as far as none is faster than alone.
-double throughput_of_job(std::vector<Rest> rests) {
-  double work_s = 0, speeds = 0, now_s = 0;
-  for (const Rest& rest : rests) {
-    work_s += rest.work_s;
-    speeds += rest.speed;
-  }
-  double left = speeds;
-  std::sort(rests.begin(), rests.end(),
-            [](const Rest& a, const Rest& b) { return a.work_s / a.speed < b.work_s / b.speed; });
-  for (std::size_t i = 0; i < rests.size(); ++i) {
-    const auto speed_of = [&](const Rest& rest) { return std::min(1.0, rest.speed * speeds / left); };
-    const double step_s = std::max(0.0, rests[i].work_s / speed_of(rests[i]));
-    for (std::size_t j = i; j < rests.size(); ++j) rests[j].work_s -= step_s * speed_of(rests[j]);
-    now_s += step_s;
-    left = std::max(1e-9, left - rests[i].speed);
-  }
-  return now_s > 0 ? work_s / now_s : 0;
-}
-
-// Ready nodes that get the same move.
+// Ready nodes on simulated workers that get the same move.
 using Group = std::vector<NodeRef>;
+// What makes nodes alike: their own pipeline, step and kind, and those that run on their worker.
+using GroupKey = std::vector<std::int64_t>;
 
 double total_weight_on(const Plan& plan, int worker) {
   double sum = 0;
@@ -92,15 +56,111 @@ std::string runs_on(const Plan& plan, int worker) {
   return names;
 }
 
-class Search {
+// What is to start now, and with what weights.
+class Placement {
  public:
-  Search(const Plan& plan, const Capacity& capacity, Clock::TimePoint now)
-      : plan_(plan), capacity_(capacity), now_(now), outlook_(plan, capacity, now) {
-    for (int pipeline = 0; pipeline < plan.num_pipelines(); ++pipeline) {
-      alone_s_.push_back(plan.done(pipeline) ? 0 : outlook_.alone_s(pipeline));
-      step_s_.push_back(plan.done(pipeline) ? 0 : step_alone_s(plan, pipeline));
+  Placement(const Plan& plan, const Capacity& capacity)
+      : plan_(&plan), admission_(plan, capacity, capacity.corun_max) {}
+
+  const Admission& admission() const { return admission_; }
+  // The share of the worker by the pipelines' weights, beside what runs there or is to start.
+  double fair_split(NodeRef ref) const {
+    const int worker = plan_->node(ref).worker;
+    const double own = plan_->spec(ref.pipeline).weight;
+    double all = own;
+    for (const NodeRef other : plan_->running_on(worker)) {
+      if (!is_wait(plan_->node(other).kind)) all += plan_->spec(other.pipeline).weight;
+    }
+    if (const auto added = added_.find(worker); added != added_.end()) all += added->second.pipeline_weights;
+    return own / all;
+  }
+  // Returns its weight.
+  double add(NodeRef ref, double split) {
+    const int worker = plan_->node(ref).worker;
+    Added& added = added_[worker];
+    const double others = total_weight_on(*plan_, worker) + added.weights;
+    const double weight = others > 0 ? others * split / (1 - std::min(split, 0.99)) : 1.0;
+    admission_.add(ref);
+    added.weights += weight;
+    added.pipeline_weights += plan_->spec(ref.pipeline).weight;
+    return weight;
+  }
+
+ private:
+  struct Added {
+    double weights = 0, pipeline_weights = 0;
+  };
+  const Plan* plan_;  // outlives this
+  Admission admission_;
+  std::map<int, Added> added_;  // by worker
+};
+
+// Whether drift keeps this node from running beside what is on its worker.
+bool must_be_alone(const Plan& plan, NodeRef ref) {
+  if (plan.forecast(ref.pipeline).drifted) return true;
+  return std::ranges::any_of(plan.running_on(plan.node(ref).worker),
+                             [&](NodeRef other) { return plan.forecast(other.pipeline).drifted; });
+}
+
+// Whether it may run beside others.
+bool may_join(const Plan& plan, NodeRef ref) { return is_of_open_gang(plan, ref) || !must_be_alone(plan, ref); }
+
+// The node starts if it can, with the worker to itself or its fair share.
+bool start_if_it_fits(const Plan& plan, NodeRef ref, Placement& placement, Decision& decision) {
+  if (!placement.admission().can_start(ref)) return false;
+  const bool is_first = placement.admission().num_computing(plan.node(ref).worker) == 0;
+  if (!is_first && !may_join(plan, ref)) return false;
+  const double split = is_first ? 1.0 : placement.fair_split(ref);
+  decision.start.push_back({.node = ref,
+                            .share = placement.add(ref, split),
+                            .reason = is_first ? "its worker has nothing else to do" : "its fair share of the worker"});
+  return true;
+}
+
+// Where none of the workers counts in a score.
+Decision start_what_fits(const Plan& plan, const Capacity& capacity, const std::vector<int>& workers) {
+  Decision decision;
+  Placement placement(plan, capacity);
+  for (const int worker : workers) {
+    for (const NodeRef ref : ready_in_order(plan, {worker})) {
+      if (placement.admission().num_computing(worker) >= capacity.corun_max) break;
+      start_if_it_fits(plan, ref, placement, decision);
     }
   }
+  return decision;
+}
+
+std::vector<int> pipelines_in_view(const Plan& plan, const std::vector<int>& workers,
+                                   const std::vector<int>& representatives) {
+  std::vector<int> pipelines;
+  const auto add = [&](int pipeline) {
+    if (pipelines.size() == kPipelinesMax || std::ranges::find(pipelines, pipeline) != pipelines.end()) return;
+    pipelines.push_back(pipeline);
+  };
+  for (const int worker : representatives) {
+    for (const NodeRef ref : plan.running_on(worker)) add(ref.pipeline);
+  }
+  for (const int worker : workers) {
+    for (const NodeRef ref : plan.ready_on(worker)) add(ref.pipeline);
+  }
+  for (int pipeline = 0; pipeline < plan.num_pipelines(); ++pipeline) {
+    if (!plan.done(pipeline)) add(pipeline);
+  }
+  std::ranges::sort(pipelines);
+  return pipelines;
+}
+
+class Search {
+ public:
+  Search(const Plan& plan, const Capacity& capacity, Clock::TimePoint now, std::vector<int> workers,
+         const std::vector<int>& representatives)
+      : plan_(plan),
+        capacity_(capacity),
+        now_(now),
+        workers_(std::move(workers)),
+        outlook_(plan, capacity, now, representatives, pipelines_in_view(plan, workers_, representatives)),
+        score_(plan, outlook_),
+        num_simulated_(outlook_.num_open()) {}
 
   Decision decide() {
     Decision decision;
@@ -111,126 +171,82 @@ class Search {
   }
 
  private:
-  struct Partial {
-    std::vector<Move> moves;
-    Admission admission;
-    double score = 0, end_s = 0;
-    double costs = 0;                                      // taken off for what is held, or split unevenly
-    std::vector<std::pair<NodeRef, std::string>> reasons;  // beside the groups' first nodes
+  struct Choice {
+    std::optional<double> split;  // share of the worker beside what runs there; empty: hold
+    std::string action;
   };
-
-  // Until the first window ends, for what comes after has fewer pipelines than there are. Of two, the other one runs
-  // alone from then on, so that what it still takes is what it would take alone; of more, progress goes by work.
-  double speed_of(const Prospect& prospect, int pipeline) const {
-    const auto place = static_cast<std::size_t>(pipeline);
-    const auto others =
-        std::count_if(prospect.finish_s.begin(), prospect.finish_s.end(), [](double s) { return s > 0; });
-    const double done_s = others <= 2 ? alone_s_[place] - (prospect.finish_s[place] - prospect.first_end_s)
-                                      : alone_s_[place] * prospect.progress[place];
-    return std::max(done_s / prospect.first_end_s, 1e-6);
-  }
-
-  double score(const Prospect& prospect) const {
-    if (prospect.is_stuck) return -1e9;
-    double penalties = 0, speeds = 0, weights = 0;
-    std::vector<Rest> rests;
-    for (int pipeline = 0; pipeline < plan_.num_pipelines(); ++pipeline) {
-      const auto place = static_cast<std::size_t>(pipeline);
-      const double finish_s = prospect.finish_s[place], alone_s = alone_s_[place];
-      if (finish_s <= 0 || alone_s <= 0) continue;
-      const PipelineSpec& spec = plan_.spec(pipeline);
-      const auto window_steps = static_cast<double>(plan_.window(pipeline).last_step() - plan_.step(pipeline) + 1);
-      const auto steps_after = static_cast<double>(spec.steps - plan_.window(pipeline).last_step());
-      const double speed = speed_of(prospect, pipeline);
-      rests.push_back({.work_s = alone_s + steps_after * step_s_[place], .speed = speed});
-      speeds += spec.weight * speed;
-      weights += spec.weight;
-      if (spec.latency_cap > 0) penalties += std::max(0.0, 1 / (speed * spec.latency_cap) - 1);
-      if (spec.deadline.count() > 0) {
-        const double deadline_s = window_steps * std::chrono::duration<double>(spec.deadline).count();
-        penalties += std::max(0.0, finish_s / deadline_s - 1);
-      }
-    }
-    if (rests.empty()) return 0;
-    return throughput_of_job(std::move(rests)) + kSpeedsWeight * speeds / weights - kPenalty * penalties;
-  }
+  struct Partial {
+    Placement placement;
+    std::vector<Move> moves{};
+    double rating = 0, end_s = 0;
+    double costs = 0;               // taken off for what is held, or split unevenly
+    std::vector<Choice> choices{};  // by group, of the first ones
+    double score() const { return rating - costs; }
+  };
 
   struct Rating {
     double score = -1e9, end_s = 0;
   };
 
+  // Whether there is time for more.
+  bool can_simulate() const { return num_simulated_ < kSimulatedNodesMax; }
+
+  Prospect after(const std::vector<Move>& moves, BasePolicy base, const Changes& changes = {}) {
+    num_simulated_ += outlook_.num_open();
+    return outlook_.after(moves, base, changes);
+  }
+
   // The better of both ways to go on after the first moves.
-  Rating rate(const std::vector<Move>& moves, const Changes& changes = {}) const {
+  Rating rate(const std::vector<Move>& moves, const Changes& changes = {}) {
     Rating best;
     for (const BasePolicy base : {BasePolicy::kGreedy, BasePolicy::kExclusive}) {
-      const Prospect prospect = outlook_.after(moves, base, changes);
-      if (const double its_score = score(prospect); its_score > best.score + 1e-12)
+      const Prospect prospect = after(moves, base, changes);
+      if (const double its_score = score_.of(prospect); its_score > best.score + 1e-12)
         best = {.score = its_score, .end_s = prospect.end_s};
     }
     return best;
   }
 
+  bool is_in_view(int pipeline) const { return std::ranges::binary_search(outlook_.pipelines(), pipeline); }
+
+  GroupKey key_of(NodeRef ref) const {
+    const Node& node = plan_.node(ref);
+    GroupKey key = {ref.pipeline, ref.step, static_cast<std::int64_t>(node.kind)};
+    for (const NodeRef other : plan_.running_on(node.worker)) {
+      key.push_back(other.pipeline);
+      key.push_back(static_cast<std::int64_t>(plan_.node(other).kind));
+    }
+    return key;
+  }
+
   // Nodes that are alike on several workers go together: a barrier ties them, so that it takes one order on all workers
   // to get any of them through sooner.
-  std::vector<Group> groups() const {
-    const std::vector<NodeRef> ready = ready_in_order(plan_);
+  std::vector<Group> make_groups() {
+    std::vector<int> simulated;
+    std::ranges::set_intersection(workers_, outlook_.workers(), std::back_inserter(simulated));
     std::vector<Group> groups;
-    std::map<std::string, std::size_t> place_of;
-    for (const NodeRef ref : ready) {
-      const Node& node = plan_.node(ref);
-      std::string key = fmt::format("{} {} {}", ref.pipeline, ref.step, static_cast<int>(node.kind));
-      for (const NodeRef other : plan_.running_on(node.worker)) {
-        key += fmt::format(" {}:{}", other.pipeline, static_cast<int>(plan_.node(other).kind));
-      }
-      const auto [entry, is_new] = place_of.try_emplace(key, groups.size());
+    for (const NodeRef ref : ready_in_order(plan_, simulated)) {
+      const auto [entry, is_new] = group_of_.try_emplace(key_of(ref), groups.size());
       if (is_new) groups.emplace_back();
       groups[entry->second].push_back(ref);
     }
     return groups;
   }
 
-  // Whether drift keeps this node from running beside what is on its worker.
-  bool must_be_alone(NodeRef ref) const {
-    if (plan_.forecast(ref.pipeline).drifted) return true;
-    for (const NodeRef other : plan_.running_on(plan_.node(ref).worker)) {
-      if (plan_.forecast(other.pipeline).drifted) return true;
-    }
-    return false;
-  }
-
   bool is_starving(NodeRef ref) const {
     const double waited_s = std::chrono::duration<double>(now_ - plan_.ready_since(ref)).count();
-    return waited_s > alone_s_[static_cast<std::size_t>(ref.pipeline)];
+    return waited_s > score_.alone_s(ref.pipeline);
   }
-
-  // The share by weight beside what runs on the worker, or is to start there.
-  double fair_split(const Partial& partial, NodeRef ref) const {
-    const int worker = plan_.node(ref).worker;
-    const double own = plan_.spec(ref.pipeline).weight;
-    double all = own;
-    for (const NodeRef other : plan_.running_on(worker)) {
-      if (!is_wait(plan_.node(other).kind)) all += plan_.spec(other.pipeline).weight;
-    }
-    for (const Move& move : partial.moves) {
-      if (move.weight && plan_.node(move.node).worker == worker) all += plan_.spec(move.node.pipeline).weight;
-    }
-    return own / all;
-  }
-
-  struct Choice {
-    std::optional<double> split;  // share of the worker beside what runs there; empty: hold
-    std::string action;
-  };
 
   std::vector<Choice> choices_for(const Partial& partial, NodeRef ref) const {
     const int worker = plan_.node(ref).worker;
     std::vector<Choice> choices;
-    const bool can_start = partial.admission.can_start(ref);
-    const int beside = partial.admission.num_computing(worker);
-    if (can_start && beside == 0) {
+    const Admission& admission = partial.placement.admission();
+    const bool can_start = admission.can_start(ref);
+    if (can_start && admission.num_computing(worker) == 0) {
       choices.push_back({1.0, "start with the worker to itself"});
-    } else if (can_start && (is_of_open_gang(plan_, ref) || !must_be_alone(ref))) {
-      const double fair = fair_split(partial, ref);
+    } else if (can_start && may_join(plan_, ref)) {
+      const double fair = partial.placement.fair_split(ref);
       std::vector<double> splits = capacity_.splits;
       const auto is_near = [&](double split) { return std::abs(split - fair) < 0.02; };
       if (std::none_of(splits.begin(), splits.end(), is_near)) splits.push_back(fair);
@@ -247,88 +263,112 @@ class Search {
     return choices;
   }
 
-  Partial with(const Partial& partial, const Group& group, const Choice& choice) const {
+  Partial with(const Partial& partial, const Group& group, const Choice& choice) {
     Partial next = partial;
-    for (const NodeRef ref : group) {
-      if (choice.split && next.admission.can_start(ref)) {
-        double others = total_weight_on(plan_, plan_.node(ref).worker);
-        for (const Move& move : next.moves) {
-          if (move.weight && plan_.node(move.node).worker == plan_.node(ref).worker) others += *move.weight;
-        }
-        const double weight = others > 0 ? others * *choice.split / (1 - std::min(*choice.split, 0.99)) : 1.0;
-        next.admission.add(ref);
-        next.moves.push_back({ref, weight});
-      } else {
-        next.moves.push_back({ref, std::nullopt});
-      }
-    }
-    const Rating rating = rate(next.moves);
-    next.score = rating.score;
-    next.end_s = rating.end_s;
     if (!choice.split) next.costs += kHoldCost;
     if (choice.split && *choice.split < 1)
-      next.costs += kUnevenCost * std::abs(*choice.split - fair_split(partial, group.front()));
-    next.score -= next.costs;
+      next.costs += kUnevenCost * std::abs(*choice.split - partial.placement.fair_split(group.front()));
+    for (const NodeRef ref : group) {
+      const bool starts = choice.split && next.placement.admission().can_start(ref);
+      next.moves.push_back({ref, starts ? std::optional(next.placement.add(ref, *choice.split)) : std::nullopt});
+    }
+    next.choices.push_back(choice);
+    const Rating rating = rate(next.moves);
+    next.rating = rating.score;
+    next.end_s = rating.end_s;
     return next;
   }
 
-  // Returns the moves taken.
+  // Returns the moves of simulated nodes.
   std::vector<Move> place_ready_nodes(Decision& decision) {
-    if (plan_.ready().empty()) return {};
+    const std::vector<Group> groups = make_groups();
     std::vector<Partial> beam;
-    beam.push_back({.moves = {}, .admission = Admission(plan_, capacity_, capacity_.corun_max), .reasons = {}});
-    const std::vector<Group> all = groups();
-    std::map<NodeRef, std::vector<Option>> options_of;
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      const NodeRef first = all[i].front();
+    beam.push_back({.placement = Placement(plan_, capacity_)});
+    std::vector<std::vector<Option>> options(groups.size());
+    for (std::size_t i = 0; i < std::min(groups.size(), kGroupsMax) && can_simulate(); ++i) {
       std::vector<Partial> next;
-      std::vector<Option>& options = options_of[first];
       for (const Partial& partial : beam) {
-        std::vector<Choice> choices = choices_for(partial, first);
-        if (i >= kGroupsMax) choices.resize(1);
-        for (const Choice& choice : choices) {
-          Partial candidate = with(partial, all[i], choice);
-          if (&partial == &beam.front()) options.push_back({choice.action, candidate.end_s, candidate.score});
-          candidate.reasons.emplace_back(first, choice.action);
-          next.push_back(std::move(candidate));
+        for (const Choice& choice : choices_for(partial, groups[i].front())) {
+          next.push_back(with(partial, groups[i], choice));
+          if (&partial == &beam.front()) options[i].push_back({choice.action, next.back().end_s, next.back().score()});
         }
       }
-      std::stable_sort(next.begin(), next.end(), [](const Partial& a, const Partial& b) { return a.score > b.score; });
+      std::stable_sort(next.begin(), next.end(),
+                       [](const Partial& a, const Partial& b) { return a.score() > b.score(); });
       if (next.size() > kBeamWidth) next.erase(next.begin() + kBeamWidth, next.end());
       beam = std::move(next);
     }
-    take(beam.front(), options_of, decision);
-    return beam.front().moves;
+    return take(groups, beam.front().choices, std::move(options), decision);
   }
 
-  void take(const Partial& best, std::map<NodeRef, std::vector<Option>>& options_of, Decision& decision) const {
-    std::map<NodeRef, std::string> reason_of(best.reasons.begin(), best.reasons.end());
-    std::string reason;
-    Admission admission = best.admission;
-    for (const Move& move : best.moves) {
-      const int worker = plan_.node(move.node).worker;
-      if (const auto found = reason_of.find(move.node); found != reason_of.end()) reason = found->second;
-      std::vector<Option> options = std::move(options_of[move.node]);
-      if (move.weight) {
-        decision.start.push_back({.node = move.node,
-                                  .share = *move.weight,
-                                  .reason = reason + fmt::format(": best of {} by the look-ahead", options.size()),
-                                  .options = std::move(options)});
-      } else if (plan_.running_on(worker).empty() && admission.num_computing(worker) == 0 &&
-                 admission.can_start(move.node)) {
-        // It went along with a group whose other workers are busy.
-        admission.add(move.node);
-        decision.start.push_back({.node = move.node, .share = 1.0, .reason = "its worker has nothing else to do"});
-      } else {
-        const std::string others = runs_on(plan_, worker);
-        decision.wait.push_back({.node = move.node,
-                                 .reason = "waits for " + (others.empty() ? "others on its worker" : others),
-                                 .options = std::move(options)});
+  std::vector<Move> take(const std::vector<Group>& groups, const std::vector<Choice>& choices,
+                         std::vector<std::vector<Option>> options, Decision& decision) const {
+    Placement placement(plan_, capacity_);
+    std::vector<WaitChoice> waiting;
+    for (std::size_t i = 0; i < groups.size(); ++i) {
+      for (const NodeRef ref : groups[i]) {
+        const std::size_t num_before = decision.start.size();
+        if (i >= choices.size()) {
+          start_if_it_fits(plan_, ref, placement, decision);
+        } else if (choices[i].split && placement.admission().can_start(ref)) {
+          decision.start.push_back({.node = ref,
+                                    .share = placement.add(ref, *choices[i].split),
+                                    .reason = choices[i].action + best_of(options[i].size())});
+        }
+        // They are told with the group's first node.
+        std::vector<Option> its_options = ref == groups[i].front() ? options[i] : std::vector<Option>();
+        if (decision.start.size() > num_before) {
+          decision.start.back().options = std::move(its_options);
+        } else {
+          waiting.push_back({.node = ref, .reason = "", .options = std::move(its_options)});
+        }
+      }
+    }
+    std::vector<Move> moves;
+    for (const DispatchChoice& choice : decision.start) moves.push_back({choice.node, choice.share});
+    for (WaitChoice& wait : waiting) {
+      moves.push_back({wait.node, std::nullopt});
+      const int worker = plan_.node(wait.node).worker;
+      // It may have gone along with a group whose other workers are busy.
+      const bool is_idle = plan_.running_on(worker).empty() && placement.admission().num_computing(worker) == 0;
+      if (is_idle && start_if_it_fits(plan_, wait.node, placement, decision)) {
+        moves.back().weight = decision.start.back().share;
+        continue;
+      }
+      const std::string others = runs_on(plan_, worker);
+      wait.reason = "waits for " + (others.empty() ? "others on its worker" : others);
+      decision.wait.push_back(std::move(wait));
+    }
+    follow(choices, placement, decision);
+    return moves;
+  }
+
+  // Workers that are not simulated do as those that are alike.
+  void follow(const std::vector<Choice>& choices, Placement& placement, Decision& decision) const {
+    for (const int worker : workers_) {
+      if (outlook_.is_simulated(worker)) continue;
+      for (const NodeRef ref : ready_in_order(plan_, {worker})) {
+        const int computing = placement.admission().num_computing(worker);
+        if (computing >= capacity_.corun_max) break;
+        const auto group = is_in_view(ref.pipeline) ? group_of_.find(key_of(ref)) : group_of_.end();
+        const Choice* const choice =
+            group != group_of_.end() && group->second < choices.size() ? &choices[group->second] : nullptr;
+        if (choice == nullptr || computing == 0) {
+          start_if_it_fits(plan_, ref, placement, decision);
+        } else if (choice->split && placement.admission().can_start(ref)) {
+          decision.start.push_back({.node = ref,
+                                    .share = placement.add(ref, std::min(*choice->split, 0.99)),
+                                    .reason = choice->action + ", as on a worker that is alike"});
+        }
       }
     }
   }
 
-  void merge_tails(const std::vector<Move>& moves, Decision& decision) const {
+  static std::string best_of(std::size_t num_options) {
+    return num_options > 1 ? fmt::format(": best of {} by the look-ahead", num_options) : "";
+  }
+
+  void merge_tails(const std::vector<Move>& moves, Decision& decision) {
     const std::vector<MergeCandidate> candidates =
         merge_candidates(plan_, now_, [&](int worker) { return outlook_.is_simulated(worker); });
     if (candidates.empty()) return;
@@ -337,6 +377,7 @@ class Search {
     const MergeCandidate* best = nullptr;
     double best_score = apart.score;
     for (const MergeCandidate& candidate : candidates) {
+      if (!can_simulate()) break;
       const Rating rating = rate(moves, {.merges = candidate.merges});
       const double its_score = rating.score - kMergeCost;
       options.push_back({candidate.action, rating.end_s, its_score});
@@ -356,25 +397,30 @@ class Search {
 
   // Splits of pairs that run already, where nothing joins or leaves them; alike pairs on several workers change
   // together.
-  void change_shares(const std::vector<Move>& moves, Decision& decision) const {
+  void change_shares(const std::vector<Move>& moves, Decision& decision) {
     if (!decision.merge.empty()) return;  // they will be looked at when the workers are free
-    std::map<std::string, std::vector<int>> workers_of;
-    for (int worker = 1; worker <= plan_.num_workers(); ++worker) {
-      const bool is_joined = std::any_of(moves.begin(), moves.end(), [&](const Move& move) {
-        return move.weight && plan_.node(move.node).worker == worker;
-      });
-      if (is_joined) continue;
-      std::string key;
-      int computing = 0;
-      for (const NodeRef ref : plan_.running_on(worker)) {
-        computing += is_wait(plan_.node(ref).kind) ? 0 : 1;
-        key += fmt::format(" {}:{}", ref.pipeline, static_cast<int>(plan_.node(ref).kind));
+    std::set<int> joined;
+    for (const DispatchChoice& choice : decision.start) joined.insert(plan_.node(choice.node).worker);
+    std::map<GroupKey, std::vector<int>> workers_of;
+    GroupKey key;
+    for (const int worker : workers_) {
+      const std::vector<NodeRef>& running = plan_.running_on(worker);
+      const auto computes = [&](NodeRef ref) { return !is_wait(plan_.node(ref).kind) && is_in_view(ref.pipeline); };
+      if (running.size() != 2 || joined.contains(worker) || !std::ranges::all_of(running, computes)) continue;
+      key.clear();
+      for (const NodeRef ref : running) {
+        key.push_back(ref.pipeline);
+        key.push_back(static_cast<std::int64_t>(plan_.node(ref).kind));
       }
-      if (computing == 2 && plan_.running_on(worker).size() == 2) workers_of[key].push_back(worker);
+      workers_of[key].push_back(worker);
     }
-    if (workers_of.empty() || workers_of.size() > kGroupsMax) return;
-    double best_score = score(outlook_.after(moves, BasePolicy::kGreedy));
-    for (const auto& [key, workers] : workers_of) {
+    std::erase_if(workers_of, [&](const auto& entry) {
+      return std::ranges::none_of(entry.second, [&](int worker) { return outlook_.is_simulated(worker); });
+    });
+    if (workers_of.empty() || workers_of.size() > kGroupsMax || !can_simulate()) return;
+    double best_score = score_.of(after(moves, BasePolicy::kGreedy));
+    for (const auto& [pair_key, workers] : workers_of) {
+      if (!can_simulate()) return;
       const double score_before = best_score;
       std::vector<ShareChange> best;
       for (const double split : capacity_.splits) {
@@ -390,7 +436,7 @@ class Search {
                                .reason = fmt::format("{:.2f} to {:.2f} ends the window sooner", split, 1 - split)});
           }
         }
-        const double its_score = score(outlook_.after(moves, BasePolicy::kGreedy, {.weights = weights}));
+        const double its_score = score_.of(after(moves, BasePolicy::kGreedy, {.weights = weights}));
         if (its_score > std::max(score_before * kReshareGain, best_score)) {
           best_score = its_score;
           best = std::move(changes);
@@ -403,9 +449,11 @@ class Search {
   const Plan& plan_;
   const Capacity& capacity_;
   const Clock::TimePoint now_;
+  const std::vector<int> workers_;  // that are decided about
   const Outlook outlook_;
-  std::vector<double> alone_s_;  // by pipeline: what is left of its window
-  std::vector<double> step_s_;   // by pipeline: a whole step
+  const WindowScore score_;
+  std::int64_t num_simulated_;  // nodes
+  std::map<GroupKey, std::size_t> group_of_;
 };
 
 // Before anything is known of a pipeline.
@@ -422,7 +470,12 @@ Decision LookaheadPolicy::choose(const Plan& plan, const Capacity& capacity, Clo
   for (int pipeline = 0; pipeline < plan.num_pipelines(); ++pipeline) {
     if (!plan.done(pipeline) && plan.forecast(pipeline).empty()) return start_all(plan, capacity, now);
   }
-  return Search(plan, capacity, now).decide();
+  std::vector<int> workers = workers_to_decide(plan);
+  const std::vector<int> representatives = Outlook::representatives(plan);
+  const bool counts =
+      std::ranges::any_of(representatives, [&](int worker) { return std::ranges::binary_search(workers, worker); });
+  if (!counts) return start_what_fits(plan, capacity, workers);
+  return Search(plan, capacity, now, std::move(workers), representatives).decide();
 }
 
 }  // namespace jigsaw

@@ -21,25 +21,11 @@ class Candidates {
  public:
   Candidates(const Plan& plan, Clock::TimePoint now, const std::function<bool(int)>& is_simulated)
       : plan_(plan), is_wanted_(static_cast<std::size_t>(plan.num_workers()) + 1) {
-    std::vector<int> ready_on(static_cast<std::size_t>(plan.num_workers()) + 1);
-    for (const NodeRef ref : plan.ready()) ++ready_on[static_cast<std::size_t>(plan.node(ref).worker)];
-    std::map<std::pair<int, std::int64_t>, Tails> by_step;
-    for (const NodeRef ref : plan.running()) {
-      const Node& node = plan.node(ref);
-      const Forecast& forecast = plan.forecast(ref.pipeline);
-      if (node.kind != SubStageKind::kDecodeTail || forecast.tail.empty() || forecast.drifted) continue;
-      const auto sequences = plan.sequences(ref, now);
-      if (!sequences || sequences->running.count == 0 || plan.is_merging(ref)) continue;
-      int others = ready_on[static_cast<std::size_t>(node.worker)];
-      for (const NodeRef other : plan.running_on(node.worker)) {
-        others += other != ref && !is_wait(plan.node(other).kind) ? 1 : 0;
-      }
-      if (others > 0) is_wanted_[place_of(ref)] = true;
-      by_step[{ref.pipeline, ref.step}].push_back(
-          {ref, node.worker, sequences->running.count, others, is_simulated(node.worker)});
-    }
-    for (auto& [step, tails] : by_step) {
-      if (tails.size() > 1 && pipelines_.size() < kMergingPipelinesMax) pipelines_.push_back(std::move(tails));
+    for (int pipeline = 0; pipeline < plan.num_pipelines() && pipelines_.size() < kMergingPipelinesMax; ++pipeline) {
+      if (plan.done(pipeline) || plan.forecast(pipeline).tail.empty() || plan.forecast(pipeline).drifted) continue;
+      const Window& window = plan.window(pipeline);
+      for (std::int64_t step = window.first_step(); step <= window.last_step(); ++step)
+        add_step(pipeline, step, now, is_simulated);
     }
   }
 
@@ -52,6 +38,28 @@ class Candidates {
   }
 
  private:
+  void add_step(int pipeline, std::int64_t step, Clock::TimePoint now, const std::function<bool(int)>& is_simulated) {
+    if (!plan_.kind_started(pipeline, step, SubStageKind::kDecodeTail) ||
+        plan_.num_open(pipeline, step, SubStageKind::kDecodeTail) == 0)
+      return;
+    Tails tails;
+    const auto end = plan_.running().lower_bound({pipeline, step + 1, 0});
+    for (auto entry = plan_.running().lower_bound({pipeline, step, 0}); entry != end; ++entry) {
+      const NodeRef ref = *entry;
+      const Node& node = plan_.node(ref);
+      if (node.kind != SubStageKind::kDecodeTail) continue;
+      const auto sequences = plan_.sequences(ref, now);
+      if (!sequences || sequences->running.count == 0 || plan_.is_merging(ref)) continue;
+      int others = static_cast<int>(plan_.ready_on(node.worker).size());
+      for (const NodeRef other : plan_.running_on(node.worker)) {
+        others += other != ref && !is_wait(plan_.node(other).kind) ? 1 : 0;
+      }
+      if (others > 0) is_wanted_[place_of(ref)] = true;
+      tails.push_back({ref, node.worker, sequences->running.count, others, is_simulated(node.worker)});
+    }
+    if (tails.size() > 1 && pipelines_.size() < kMergingPipelinesMax) pipelines_.push_back(std::move(tails));
+  }
+
   static Tails by_worker(Tails tails) {
     std::sort(tails.begin(), tails.end(), [](const Tail& a, const Tail& b) { return a.worker < b.worker; });
     return tails;

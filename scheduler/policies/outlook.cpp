@@ -11,6 +11,14 @@ namespace {
 
 constexpr double kNothingS = 1e-9;
 
+std::vector<int> live_pipelines(const Plan& plan) {
+  std::vector<int> pipelines;
+  for (int pipeline = 0; pipeline < plan.num_pipelines(); ++pipeline) {
+    if (!plan.done(pipeline)) pipelines.push_back(pipeline);
+  }
+  return pipelines;
+}
+
 }  // namespace
 
 // One simulation: its own state, over the structure that all share.
@@ -23,7 +31,7 @@ class Outlook::Sim {
         outlook_(outlook),
         bound_(base == BasePolicy::kExclusive ? 1 : outlook.capacity_.corun_max),
         waits_(outlook.waits_),
-        places_(static_cast<std::size_t>(outlook.num_places_)),
+        places_(outlook.workers_.size()),
         pipelines_(static_cast<std::size_t>(outlook.plan_.num_pipelines())) {
     for (const Joint& joint : outlook.joints_) open_.push_back(joint.open);
   }
@@ -32,9 +40,11 @@ class Outlook::Sim {
   std::vector<State> states;
   std::vector<double> left_s, weights;
 
-  Prospect run() {
+  Prospect run() { return run({0, static_cast<int>(states.size())}); }
+  // As if there were no others.
+  Prospect run(Range ids) {
     prospect_.finish_s.assign(pipelines_.size(), 0);
-    for (std::size_t id = 0; id < states.size(); ++id) enter(static_cast<int>(id));
+    for (int id = ids.begin; id < ids.end; ++id) enter(id);
     while (num_left_ > 0) {
       start_what_can();
       const std::optional<double> step_s = time_to_next_end();
@@ -213,23 +223,50 @@ class Outlook::Sim {
   bool a_window_has_ended_ = false;
 };
 
-Outlook::Outlook(const Plan& plan, const Capacity& capacity, Clock::TimePoint now)
-    : plan_(plan), capacity_(capacity), now_(now) {
-  const int num_workers = plan.num_workers();
-  num_places_ = std::min(num_workers, kWorkersMax);
-  place_of_worker_.assign(static_cast<std::size_t>(num_workers) + 1, -1);
-  for (int place = 0; place < num_places_; ++place) {
-    place_of_worker_[1 + static_cast<std::size_t>(std::int64_t{place} * num_workers / num_places_)] = place;
-  }
-  ids_.resize(static_cast<std::size_t>(plan.num_pipelines()));
-  for (int pipeline = 0; pipeline < plan.num_pipelines(); ++pipeline) {
-    if (!plan.done(pipeline)) add_pipeline(pipeline);
-  }
-  // What waits for workers that are not simulated only.
+Outlook::Outlook(const Plan& plan, const Capacity& capacity, Clock::TimePoint now, std::vector<int> workers,
+                 std::vector<int> pipelines)
+    : plan_(plan),
+      capacity_(capacity),
+      now_(now),
+      workers_(std::move(workers)),
+      pipelines_(std::move(pipelines)),
+      first_ids_(static_cast<std::size_t>(plan.num_pipelines())) {
+  for (const int pipeline : pipelines_) add_pipeline(pipeline);
   for (std::size_t id = 0; id < nodes_.size(); ++id) {
+    num_open_ += states_[id] != State::kDone ? 1 : 0;
+    // What waits for workers that are not simulated only.
     const bool continues = id > 0 && nodes_[id - 1].next == static_cast<int>(id);
     if (states_[id] == State::kWaiting && waits_[id] == 0 && !continues) states_[id] = State::kReady;
   }
+}
+
+Outlook::Outlook(const Plan& plan, const Capacity& capacity, Clock::TimePoint now)
+    : Outlook(plan, capacity, now, representatives(plan), live_pipelines(plan)) {}
+
+std::vector<int> Outlook::representatives(const Plan& plan) {
+  const int num_workers = plan.num_workers(), count = std::min(num_workers, kWorkersMax);
+  const Graph* graph = nullptr;
+  for (int pipeline = 0; graph == nullptr && pipeline < plan.num_pipelines(); ++pipeline) {
+    if (!plan.done(pipeline)) graph = &plan.window(pipeline).graph(plan.step(pipeline));
+  }
+  const auto rolls_out = [&](int worker) {
+    return graph != nullptr &&
+           std::ranges::any_of(graph->nodes_on(worker), [&](int index) { return is_rollout(graph->node(index).kind); });
+  };
+  std::vector<int> workers;
+  for (std::int64_t i = 0; i < count; ++i) {
+    const int begin = static_cast<int>(1 + i * num_workers / count);
+    const int end = static_cast<int>(1 + (i + 1) * num_workers / count);
+    int worker = begin;
+    while (worker < end && !rolls_out(worker)) ++worker;
+    workers.push_back(worker < end ? worker : begin);
+  }
+  return workers;
+}
+
+int Outlook::place_of(int worker) const {
+  const auto found = std::lower_bound(workers_.begin(), workers_.end(), worker);
+  return found != workers_.end() && *found == worker ? static_cast<int>(found - workers_.begin()) : -1;
 }
 
 void Outlook::add_joint(const std::vector<int>& waits_for, const std::vector<int>& releases) {
@@ -254,20 +291,24 @@ double Outlook::remaining_s(NodeRef ref) const {
 
 void Outlook::add_pipeline(int pipeline) {
   const Window& window = plan_.window(pipeline);
+  for (std::int64_t step = window.first_step(); step <= window.last_step(); ++step) add_step(pipeline, step);
+  add_cross_step_edges(pipeline);
+}
+
+void Outlook::add_step(int pipeline, std::int64_t step) {
+  const Graph& graph = plan_.window(pipeline).graph(step);
   const Forecast& forecast = plan_.forecast(pipeline);
-  auto& ids = ids_[static_cast<std::size_t>(pipeline)];
-  for (std::int64_t step = window.first_step(); step <= window.last_step(); ++step) {
-    const Graph& graph = window.graph(step);
-    std::vector<int>& step_ids = ids.emplace_back(graph.nodes().size(), -1);
-    for (int index = 0; index < static_cast<int>(graph.nodes().size()); ++index) {
+  std::vector<std::vector<int>> waits_for(graph.barriers().size()), releases(graph.barriers().size());
+  std::vector<int>& first_ids = first_ids_[static_cast<std::size_t>(pipeline)].emplace_back();
+  for (std::size_t place = 0; place < workers_.size(); ++place) {
+    first_ids.push_back(static_cast<int>(nodes_.size()));
+    for (const int index : graph.nodes_on(workers_[place])) {
       const Node& node = graph.node(index);
-      const int place = place_of_worker_[static_cast<std::size_t>(node.worker)];
-      if (place < 0) continue;
       const NodeRef ref{pipeline, step, index};
       const NodeState state = plan_.state(ref);
-      step_ids[static_cast<std::size_t>(index)] = static_cast<int>(nodes_.size());
-      if (node.continues) nodes_.back().next = static_cast<int>(nodes_.size());
-      nodes_.push_back({.pipeline = pipeline, .worker = place, .kind = node.kind, .update = node.update, .step = step});
+      const int id = static_cast<int>(nodes_.size());
+      if (node.continues) nodes_.back().next = id;
+      nodes_.push_back({.pipeline = pipeline, .worker = static_cast<int>(place), .kind = node.kind});
       states_.push_back(state == NodeState::kDone      ? State::kDone
                         : state == NodeState::kRunning ? State::kRunning
                         : state == NodeState::kReady   ? State::kReady
@@ -276,61 +317,59 @@ void Outlook::add_pipeline(int pipeline) {
       left_s_.push_back(state == NodeState::kDone ? 0 : runs ? remaining_s(ref) : forecast.seconds_of(index));
       weights_.push_back(runs ? plan_.share(ref) : 1);
       waits_.push_back(0);
-    }
-    for (const Barrier& barrier : graph.barriers()) {
-      std::vector<int> waits_for, releases;
-      for (const int index : barrier.waits_for) {
-        if (const int id = step_ids[static_cast<std::size_t>(index)]; id >= 0) waits_for.push_back(id);
-      }
-      for (const int index : barrier.releases) {
-        if (const int id = step_ids[static_cast<std::size_t>(index)]; id >= 0) releases.push_back(id);
-      }
-      add_joint(waits_for, releases);
+      if (node.closes >= 0) waits_for[static_cast<std::size_t>(node.closes)].push_back(id);
+      if (node.barrier >= 0) releases[static_cast<std::size_t>(node.barrier)].push_back(id);
     }
   }
-  // Edges between steps, in both directions: only now are all nodes there.
-  const auto of_kind = [&](std::int64_t step, SubStageKind kind, int place) {
-    std::vector<int> found;
-    for (const int id : ids[static_cast<std::size_t>(step - window.first_step())]) {
-      if (id < 0) continue;
-      const SimNode& node = nodes_[static_cast<std::size_t>(id)];
-      if (node.kind == kind && (place < 0 || node.worker == place)) found.push_back(id);
+  first_ids.push_back(static_cast<int>(nodes_.size()));
+  for (std::size_t i = 0; i < waits_for.size(); ++i) add_joint(waits_for[i], releases[i]);
+}
+
+// In both directions: only now are all nodes there.
+void Outlook::add_cross_step_edges(int pipeline) {
+  const Window& window = plan_.window(pipeline);
+  const auto ids_of = [&](std::int64_t step, const auto& is_meant) {
+    const Graph& graph = window.graph(step);
+    int id =
+        first_ids_[static_cast<std::size_t>(pipeline)][static_cast<std::size_t>(step - window.first_step())].front();
+    std::vector<int> ids;
+    for (const int worker : workers_) {
+      for (const int index : graph.nodes_on(worker)) {
+        if (is_meant(graph.node(index), id)) ids.push_back(id);
+        ++id;
+      }
     }
-    return found;
+    return ids;
   };
   for (std::int64_t step = window.first_step(); step <= window.last_step(); ++step) {
     for (const CrossStepEdge& edge : window.cross_step_edges()) {
       if (!window.has(step + edge.offset)) continue;
-      for (int place = edge.same_worker ? 0 : -1; place < (edge.same_worker ? num_places_ : 0); ++place) {
-        std::vector<int> releases = of_kind(step, edge.to, place);
-        std::erase_if(releases, [&](int id) {
-          const SimNode& node = nodes_[static_cast<std::size_t>(id)];
-          return node.update != 0 || states_[static_cast<std::size_t>(id)] != State::kWaiting;
-        });
-        // Later turns of a rollout continue the first one.
-        if (is_rollout(edge.to)) {
-          std::erase_if(releases,
-                        [&](int id) { return id > 0 && nodes_[static_cast<std::size_t>(id) - 1].next == id; });
-        }
-        add_joint(of_kind(step + edge.offset, edge.from, place), releases);
-      }
+      add_joint(ids_of(step + edge.offset, [&](const Node& node, int) { return edge.waits_for(node); }),
+                ids_of(step, [&](const Node& node, int id) {
+                  return edge.holds(node) && states_[static_cast<std::size_t>(id)] == State::kWaiting;
+                }));
     }
   }
 }
 
 int Outlook::id_of(NodeRef ref) const {
-  const std::int64_t step = ref.step - plan_.window(ref.pipeline).first_step();
-  return ids_[static_cast<std::size_t>(ref.pipeline)][static_cast<std::size_t>(step)]
-             [static_cast<std::size_t>(ref.node)];
+  const auto& of_pipeline = first_ids_[static_cast<std::size_t>(ref.pipeline)];
+  const int worker = plan_.node(ref).worker, place = place_of(worker);
+  if (of_pipeline.empty() || place < 0) return -1;
+  const Window& window = plan_.window(ref.pipeline);
+  const auto on_worker = window.graph(ref.step).nodes_on(worker);
+  const auto position = std::lower_bound(on_worker.begin(), on_worker.end(), ref.node) - on_worker.begin();
+  return of_pipeline[static_cast<std::size_t>(ref.step - window.first_step())][static_cast<std::size_t>(place)] +
+         static_cast<int>(position);
 }
 
-double Outlook::alone_s(int pipeline) const {
-  Sim sim(*this, BasePolicy::kGreedy);
-  for (std::size_t id = 0; id < nodes_.size(); ++id) {
-    if (nodes_[id].pipeline != pipeline) sim.states[id] = State::kDone;
-  }
-  return sim.run().end_s;
+Outlook::Range Outlook::range_of(int pipeline) const {
+  const auto& of_pipeline = first_ids_[static_cast<std::size_t>(pipeline)];
+  if (of_pipeline.empty()) return {};
+  return {of_pipeline.front().front(), of_pipeline.back().back()};
 }
+
+double Outlook::alone_s(int pipeline) const { return Sim(*this, BasePolicy::kGreedy).run(range_of(pipeline)).end_s; }
 
 // Chains that sequences leave end at once; the tails that they come to take as long as all of them together.
 void Outlook::merge(Sim& sim, const std::vector<std::pair<NodeRef, NodeRef>>& merges) const {

@@ -39,15 +39,25 @@ struct Prospect {
 
 class Outlook {
  public:
-  // All pipelines that are not done have a forecast. Of more workers than kWorkersMax, evenly spaced ones stand for
-  // all.
-  static constexpr int kWorkersMax = 8;
+  // `workers`, ascending, stand for all; other pipelines than `pipelines`, which are not done and have a forecast, are
+  // as if they were not there.
+  Outlook(const Plan& plan, const Capacity& capacity, Clock::TimePoint now, std::vector<int> workers,
+          std::vector<int> pipelines);
+  // Of all pipelines, on representatives().
   Outlook(const Plan& plan, const Capacity& capacity, Clock::TimePoint now);
+  // Workers that stand for all: all of up to kWorkersMax, else evenly spaced ones, as far as possible such that roll
+  // out samples.
+  static constexpr int kWorkersMax = 8;
+  static std::vector<int> representatives(const Plan& plan);
 
   // Ready nodes without a move start by the base policy.
   Prospect after(const std::vector<Move>& moves, BasePolicy base, const Changes& changes = {}) const;
   // The worker is one of those that are simulated.
-  bool is_simulated(int worker) const { return place_of_worker_[static_cast<std::size_t>(worker)] >= 0; }
+  bool is_simulated(int worker) const { return place_of(worker) >= 0; }
+  const std::vector<int>& workers() const { return workers_; }
+  const std::vector<int>& pipelines() const { return pipelines_; }
+  // What a call of after() is about: nodes that are not done.
+  std::int64_t num_open() const { return num_open_; }
   // Seconds until the end of this pipeline's window if all others stood still.
   double alone_s(int pipeline) const;
 
@@ -56,8 +66,6 @@ class Outlook {
   struct SimNode {
     int pipeline = 0, worker = 0;  // worker: place among the simulated ones
     SubStageKind kind = SubStageKind::kPrefill;
-    int update = 0;
-    std::int64_t step = 0;
     int next = -1;            // that continues it
     std::vector<int> ends{};  // joints that wait for it
   };
@@ -72,20 +80,29 @@ class Outlook {
   double remaining_s(NodeRef ref) const;
   void merge(Sim& sim, const std::vector<std::pair<NodeRef, NodeRef>>& merges) const;
   void add_joint(const std::vector<int>& waits_for, const std::vector<int>& releases);
-  int id_of(NodeRef ref) const;
+  void add_step(int pipeline, std::int64_t step);
+  void add_cross_step_edges(int pipeline);
+  int place_of(int worker) const;  // -1: not simulated
+  int id_of(NodeRef ref) const;    // the same
+  // Ids of a pipeline's nodes in one step, place after place.
+  struct Range {
+    int begin = 0, end = 0;
+  };
+  Range range_of(int pipeline) const;
 
   const Plan& plan_;
   const Capacity& capacity_;
   const Clock::TimePoint now_;
-  std::vector<int> place_of_worker_;  // -1: not simulated
-  int num_places_ = 0;
+  const std::vector<int> workers_, pipelines_;
+  std::int64_t num_open_ = 0;
   std::vector<SimNode> nodes_;
   std::vector<Joint> joints_;
-  std::vector<int> waits_;                          // by node: joints that are still closed before it
-  std::vector<double> left_s_;                      // by node: work
-  std::vector<double> weights_;                     // by node
-  std::vector<State> states_;                       // by node
-  std::vector<std::vector<std::vector<int>>> ids_;  // by pipeline, step of the window, node; -1: not simulated
+  std::vector<int> waits_;       // by node: joints that are still closed before it
+  std::vector<double> left_s_;   // by node: work
+  std::vector<double> weights_;  // by node
+  std::vector<State> states_;    // by node
+  // By pipeline, step of the window, place: its first id; a last one is where the step's ids end.
+  std::vector<std::vector<std::vector<int>>> first_ids_;
 };
 
 }  // namespace jigsaw

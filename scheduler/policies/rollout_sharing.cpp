@@ -24,7 +24,7 @@ Decision RolloutSharingPolicy::choose(const Plan& plan, const Capacity& capacity
         plan.kind_started(pipeline, step, SubStageKind::kUpdate))
       training = pipeline;
   }
-  const std::vector<NodeRef> ready = ready_in_order(plan);
+  const std::vector<NodeRef> ready = all_ready_in_order(plan);
   // Training first: a worker that it waits for takes no new rollouts.
   for (const NodeRef ref : ready) {
     const Node& node = plan.node(ref);

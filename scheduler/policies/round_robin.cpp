@@ -12,7 +12,7 @@ Decision RoundRobinPolicy::choose(const Plan& plan, const Capacity& capacity, Cl
   std::vector<bool> taken(static_cast<std::size_t>(plan.num_workers()) + 1);
   for (const NodeRef ref : plan.running()) taken[static_cast<std::size_t>(plan.node(ref).worker)] = true;
   // Who has waited longest is next; gangs before all.
-  std::vector<NodeRef> ready = ready_in_order(plan);
+  std::vector<NodeRef> ready = all_ready_in_order(plan);
   std::stable_sort(ready.begin(), ready.end(), [&](NodeRef a, NodeRef b) {
     const bool a_first = is_of_open_gang(plan, a), b_first = is_of_open_gang(plan, b);
     return a_first != b_first ? a_first : plan.ready_since(a) < plan.ready_since(b);

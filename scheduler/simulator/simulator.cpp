@@ -9,6 +9,7 @@
 #include <tuple>
 
 #include "core/check.h"
+#include "scheduler/co_run.h"
 #include "scheduler/policies/serial.h"
 #include "scheduler/prediction/history.h"
 
@@ -20,13 +21,15 @@ using Seconds = std::chrono::duration<double>;
 class Simulation {
  public:
   Simulation(const std::vector<SimulatedPipeline>& pipelines, const Policy& policy, const Capacity& capacity,
-             const SimulationObserver& observer)
+             const SimulationObserver& observer, const SlowdownTable& true_slowdown)
       : pipelines_(pipelines),
         policy_(policy),
         capacity_(capacity),
+        true_slowdown_(true_slowdown),
         observer_(observer),
         plan_(specs_of(pipelines), std::vector<std::int64_t>(pipelines.size(), 1), capacity.num_workers),
         history_(histories_of(pipelines)),
+        co_runs_(capacity_.slowdown, capacity.num_workers),
         totals_(pipelines.size()),
         workers_(static_cast<std::size_t>(capacity.num_workers) + 1) {}
 
@@ -36,13 +39,14 @@ class Simulation {
       if (!advance_to_next_end()) return stalled();
       schedule();
     }
+    if (observer_.on_end) observer_.on_end(capacity_.slowdown);
     return summarize();
   }
 
  private:
   struct Active {
     NodeRef ref;
-    double left_s = 0, rate = 1, begin_s = 0;
+    double work_s = 0, left_s = 0, rate = 1, begin_s = 0;
     bool waits_for_layer = false;  // an update that has done its part
     // Of a last decode.tail; sequences up to tail->ends()[num_ends - 1] have ended.
     std::optional<SimulatedTail> tail{};
@@ -116,12 +120,12 @@ class Simulation {
       kinds.push_back(active.waits_for_layer ? SubStageKind::kTool : plan_.node(active.ref).kind);
       shares.push_back(plan_.share(active.ref));
     }
-    const std::vector<double> rates = capacity_.slowdown.rates(kinds, shares);
+    const std::vector<double> rates = true_slowdown_.rates(kinds, shares);
+    co_runs_.update(plan_, worker, now());
     of.next_end_s = -1;
     for (std::size_t i = 0; i < of.active.size(); ++i) {
       Active& active = of.active[i];
       active.rate = active.waits_for_layer ? 0 : rates[i];
-      plan_.set_rate(active.ref, active.rate, now());
       if (active.waits_for_layer) continue;
       const double end_s = now_s_ + std::max(0.0, active.next_s()) / active.rate;
       if (of.next_end_s < 0 || end_s < of.next_end_s) of.next_end_s = end_s;
@@ -140,13 +144,12 @@ class Simulation {
   void activate(NodeRef ref) {
     const Node& node = plan_.node(ref);
     const double seconds = pipelines_[static_cast<std::size_t>(ref.pipeline)].durations->seconds(ref.step, node);
-    Active active{.ref = ref, .left_s = seconds, .begin_s = now_s_};
+    Active active{.ref = ref, .work_s = seconds, .left_s = seconds, .begin_s = now_s_};
     if (node.kind == SubStageKind::kDecodeTail && node.turn + 1 == plan_.spec(ref.pipeline).turns) {
       active.tail = pipelines_[static_cast<std::size_t>(ref.pipeline)].durations->tail(ref.step, node);
       if (active.tail) tell_sequences(ref, active.tail->num_sequences(), active.tail->decoded());
     }
     workers_[static_cast<std::size_t>(node.worker)].active.push_back(std::move(active));
-    true_s_[ref] = seconds;
   }
 
   void tell_sequences(NodeRef ref, int running, double decoded) {
@@ -161,15 +164,16 @@ class Simulation {
   }
 
   bool schedule_once() {
-    const bool may_start = !plan_.ready().empty() && has_ended_;
-    if (!may_start && !has_news_ && plan_.revision() == decided_revision_) return false;
-    has_ended_ = has_news_ = false;
+    if (!has_news_ && plan_.revision() == decided_revision_) return false;
+    has_news_ = false;
     const auto begin = std::chrono::steady_clock::now();
     const Decision decision = policy_.choose(plan_, capacity_, now());
     const auto took = std::chrono::steady_clock::now() - begin;
     decided_revision_ = plan_.revision();
-    if (decision.start.empty() && decision.wait.empty() && decision.reshare.empty() && decision.merge.empty())
+    if (decision.start.empty() && decision.wait.empty() && decision.reshare.empty() && decision.merge.empty()) {
+      plan_.forget_touched();
       return false;
+    }
     decision_us_.push_back(std::chrono::duration<double, std::micro>(took).count());
     if (observer_.on_decision) observer_.on_decision(now_s_, plan_, decision);
     for (const ShareChange& change : decision.reshare) {
@@ -179,6 +183,7 @@ class Simulation {
       replan(worker);
     }
     for (const DispatchChoice& choice : decision.start) start(choice.node, choice.share);
+    plan_.forget_touched();
     for (const MergeChoice& choice : decision.merge) merge(choice);
     decided_revision_ = plan_.revision();
     return !decision.merge.empty();
@@ -252,7 +257,6 @@ class Simulation {
       }
     }
     CHECK(!ended.empty() || has_told);
-    has_ended_ = has_ended_ || !ended.empty();
     for (const NodeRef ref : ended) {
       if (plan_.node(ref).kind == SubStageKind::kUpdate) {
         end_update(ref);
@@ -288,12 +292,16 @@ class Simulation {
 
   // Whether the next node goes on.
   bool end(NodeRef ref) {
-    const double begin_s = active_of(ref).begin_s;
-    if (observer_.on_node_end) observer_.on_node_end({.node = ref, .begin_s = begin_s, .end_s = now_s_}, plan_);
-    std::erase_if(workers_[static_cast<std::size_t>(plan_.node(ref).worker)].active,
+    const Active& active = active_of(ref);
+    const double work_s = active.work_s;
+    const int worker = plan_.node(ref).worker;
+    if (observer_.on_node_end) observer_.on_node_end({.node = ref, .begin_s = active.begin_s, .end_s = now_s_}, plan_);
+    history_[static_cast<std::size_t>(ref.pipeline)].observe(ref.step, ref.node, work_s);
+    const CoRun run = co_runs_.end(worker, ref, now());
+    // Where sequences came or went, nobody knows what it would have taken alone.
+    if (!moved_.contains({ref.pipeline, ref.step, worker})) co_runs_.observe(plan_, ref, run, work_s);
+    std::erase_if(workers_[static_cast<std::size_t>(worker)].active,
                   [&](const Active& entry) { return entry.ref == ref; });
-    history_[static_cast<std::size_t>(ref.pipeline)].observe(ref.step, ref.node, true_s_[ref]);
-    true_s_.erase(ref);
     const bool continues = plan_.window(ref.pipeline).graph(ref.step).continues_after(ref.node);
     plan_.finish(ref, now());
     if (continues) activate({ref.pipeline, ref.step, ref.node + 1});
@@ -363,20 +371,20 @@ class Simulation {
 
   const std::vector<SimulatedPipeline>& pipelines_;
   const Policy& policy_;
-  const Capacity& capacity_;
+  Capacity capacity_;  // as the policy knows it; its slowdowns are refined
+  const SlowdownTable& true_slowdown_;
   const SimulationObserver& observer_;
   Plan plan_;
   std::vector<History> history_;
+  CoRuns co_runs_;
   std::vector<Totals> totals_;
   std::vector<Worker> workers_;  // [0] unused
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
-  std::map<NodeRef, double> true_s_;
   std::map<std::tuple<int, std::int64_t, int>, std::vector<NodeRef>> layers_;  // updates that wait, by step and update
   std::set<int> touched_;  // pipelines of which something has ended just now
   std::vector<double> decision_us_;
   double now_s_ = 0;
   std::int64_t decided_revision_ = -1;  // of the plan
-  bool has_ended_ = true;               // any sub-stage, since the last decision
   bool has_news_ = false;               // of a tail that could merge
   std::set<std::tuple<int, std::int64_t, int>>
       moved_;  // pipeline, step and worker of tails that sequences came to or left
@@ -394,15 +402,18 @@ Result<std::vector<double>> alone_step_s(const std::vector<SimulatedPipeline>& p
   std::vector<double> alone_s;
   for (const SimulatedPipeline& pipeline : pipelines) {
     const std::vector<SimulatedPipeline> alone = {pipeline};
-    JIGSAW_ASSIGN_OR_RETURN(const RunSummary by_itself, Simulation(alone, serial, for_one, nobody).run());
+    JIGSAW_ASSIGN_OR_RETURN(const RunSummary by_itself,
+                            Simulation(alone, serial, for_one, nobody, for_one.slowdown).run());
     alone_s.push_back(by_itself.pipelines[0].step_s_mean);
   }
   return alone_s;
 }
 
 Result<RunSummary> simulate(const std::vector<SimulatedPipeline>& pipelines, const Policy& policy,
-                            const Capacity& capacity, const SimulationObserver& observer, std::vector<double> alone_s) {
-  JIGSAW_ASSIGN_OR_RETURN(RunSummary summary, Simulation(pipelines, policy, capacity, observer).run());
+                            const Capacity& capacity, const SimulationObserver& observer, std::vector<double> alone_s,
+                            const SlowdownTable* true_slowdown) {
+  const SlowdownTable& truth = true_slowdown != nullptr ? *true_slowdown : capacity.slowdown;
+  JIGSAW_ASSIGN_OR_RETURN(RunSummary summary, Simulation(pipelines, policy, capacity, observer, truth).run());
   if (alone_s.empty()) {
     JIGSAW_ASSIGN_OR_RETURN(alone_s, alone_step_s(pipelines, capacity));
   }

@@ -44,15 +44,17 @@ struct SimulationObserver {
   // A decision that starts, holds, merges or reshares something, before it is carried out.
   std::function<void(double now_s, const Plan&, const Decision&)> on_decision;
   std::function<void(const TimelineEntry&, const Plan&)> on_node_end;
+  std::function<void(const SlowdownTable&)> on_end;  // as it has been refined
 };
 
 // Mean seconds of a step of each pipeline simulated by itself on the same workers.
 Result<std::vector<double>> alone_step_s(const std::vector<SimulatedPipeline>& pipelines, const Capacity& capacity);
 
-// kInternal when the policy leaves ready nodes waiting with nothing running. latency_factor is against alone_s, which is
-// alone_step_s() of the same pipelines, or empty, to have it worked out here.
+// kInternal when the policy leaves ready nodes waiting with nothing running. latency_factor is against alone_s, which
+// is alone_step_s() of the same pipelines, or empty, to have it worked out here. Sub-stages really slow each other down
+// as true_slowdown says, by default capacity's own table, which is all that the policy knows at first.
 Result<RunSummary> simulate(const std::vector<SimulatedPipeline>& pipelines, const Policy& policy,
                             const Capacity& capacity, const SimulationObserver& observer = {},
-                            std::vector<double> alone_s = {});
+                            std::vector<double> alone_s = {}, const SlowdownTable* true_slowdown = nullptr);
 
 }  // namespace jigsaw

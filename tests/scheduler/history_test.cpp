@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+
 namespace jigsaw {
 namespace {
 
@@ -64,6 +66,39 @@ TEST(HistoryTest, StragglersAreNoDrift) {
     add_step(history, step, {step % 2 == 0 ? 1.0 : 3.0});
     EXPECT_FALSE(history.drifted());
   }
+}
+
+// Two workers with four samples each, whose lengths are geometric and cut at four times their mean, as of
+// configs/long-tail-pair.yaml.
+double long_tail_s(std::mt19937& random, double mean) {
+  double sum = 0;
+  for (int worker = 0; worker < 2; ++worker) {
+    double longest = 0;
+    for (int sample = 0; sample < 4; ++sample) {
+      longest = std::max(longest, std::min(4 * mean, std::exponential_distribution<double>(1 / mean)(random)));
+    }
+    sum += longest;
+  }
+  return sum;
+}
+
+TEST(HistoryTest, LongTailsAloneAreAlmostNeverDriftAndAShiftIsSeenAtOnce) {
+  std::mt19937 random(1);
+  History history;
+  int drifted = 0;
+  for (int step = 1; step <= 20'000; ++step) {
+    add_step(history, step, {long_tail_s(random, 1)});
+    drifted += history.drifted() ? 1 : 0;
+  }
+  EXPECT_LT(drifted, 20);
+  int seen = 0;
+  for (int round = 0; round < 100; ++round) {
+    History shifted;
+    for (int step = 1; step <= 8; ++step) add_step(shifted, step, {long_tail_s(random, 1)});
+    for (int step = 9; step <= 10; ++step) add_step(shifted, step, {long_tail_s(random, 20)});
+    seen += shifted.drifted() ? 1 : 0;
+  }
+  EXPECT_GT(seen, 90);
 }
 
 TEST(HistoryTest, StepsMayOverlap) {

@@ -137,5 +137,37 @@ TEST(PlanDeathTest, StartingWhatIsNotReadyIsABug) {
   EXPECT_DEATH(plan.start({0, 1, 1}, 1, kNow), "kReady");
 }
 
+TEST(PlanTest, WorkersAreTouchedByWhatHappensThere) {
+  Plan plan({spec_of(2)}, std::vector<std::int64_t>{1}, 3);
+  plan.forget_touched();
+  EXPECT_THAT(plan.touched(), IsEmpty());
+  const NodeRef first = *plan.ready().begin();
+  const int worker = plan.node(first).worker;
+  EXPECT_THAT(plan.ready_on(worker), ElementsAre(first));
+  plan.start(first, 1, kNow);
+  EXPECT_THAT(plan.touched(), ElementsAre(worker));
+  EXPECT_THAT(plan.ready_on(worker), IsEmpty());
+  plan.forget_touched();
+  plan.finish(first, kNow);  // goes over into the next of its chain
+  EXPECT_THAT(plan.touched(), ElementsAre(worker));
+  plan.forget_touched();
+  // The last rollout releases updates on all workers.
+  for (int i = 0; i < 2; ++i) {
+    while (!plan.running().empty()) plan.finish(*plan.running().begin(), kNow);
+    for (const NodeRef ref : std::set<NodeRef>(plan.ready())) {
+      if (plan.node(ref).kind == SubStageKind::kPrefill) plan.start(ref, 1, kNow);
+    }
+  }
+  EXPECT_THAT(plan.touched(), testing::UnorderedElementsAre(1, 2, 3));
+}
+
+TEST(PlanTest, WhatManyWaitForIsToldInAFewWords) {
+  PipelineSpec spec = spec_of(1);
+  spec.prompts_per_step = 64;
+  Plan plan({spec}, std::vector<std::int64_t>{1}, 64);
+  for (const NodeRef ref : std::set<NodeRef>(plan.ready())) plan.start(ref, 1, kNow);
+  EXPECT_EQ(plan.waiting_for(0), "prefill@1, prefill@2, prefill@3, prefill@4 and 60 more");
+}
+
 }  // namespace
 }  // namespace jigsaw

@@ -63,7 +63,7 @@ TEST(SlowdownTableTest, TwoOfAKindMirrorEachOther) {
 
 TEST(SlowdownTableTest, WaitsNeitherSlowDownNorAreSlowed) {
   SlowdownTable table;
-  table.observe(Kind::kTool, Kind::kUpdate, 0.5, {3, 3});
+  table.observe(Kind::kTool, Kind::kUpdate, 0.5, 3, 1);
   for (const Kind wait : {Kind::kTool, Kind::kReward}) {
     EXPECT_EQ(table.factors(wait, Kind::kUpdate, 0.1), (Factors{1, 1}));
     EXPECT_EQ(table.factors(Kind::kUpdate, wait, 0.1), (Factors{1, 1}));
@@ -72,26 +72,50 @@ TEST(SlowdownTableTest, WaitsNeitherSlowDownNorAreSlowed) {
   EXPECT_THAT(table.rates(std::vector{Kind::kUpdate, Kind::kTool}, std::vector{1.0, 9.0}), ElementsAre(1, 1));
 }
 
-TEST(SlowdownTableTest, AnObservationMovesTheNearestEntryAFifthOfTheWay) {
+TEST(SlowdownTableTest, AnObservationMovesTheNearestEntryOfOneSideByItsWeight) {
   SlowdownTable table;
   table.set(Kind::kDecodeTail, Kind::kUpdate, 0.25, {2, 1.2});
   table.set(Kind::kDecodeTail, Kind::kUpdate, 0.75, {1, 3});
-  table.observe(Kind::kDecodeTail, Kind::kUpdate, 0.25, {3, 1.2});
+  table.observe(Kind::kDecodeTail, Kind::kUpdate, 0.25, 1.5, 0.2);
   expect_near(table.factors(Kind::kDecodeTail, Kind::kUpdate, 0.25), {2.2, 1.2});
   EXPECT_EQ(table.factors(Kind::kDecodeTail, Kind::kUpdate, 0.75), (Factors{1, 3}));
-  // Mirrored, and at a share in between: the ratio to what was expected there counts.
-  const Factors expected = table.factors(Kind::kDecodeTail, Kind::kUpdate, 0.7);
-  table.observe(Kind::kUpdate, Kind::kDecodeTail, 0.3, {expected.second * 1.5, expected.first});
+  // Mirrored, and at a share in between.
+  table.observe(Kind::kUpdate, Kind::kDecodeTail, 0.3, 1.5, 0.2);
   expect_near(table.factors(Kind::kDecodeTail, Kind::kUpdate, 0.75), {1, 3 * 1.1});
-  for (int i = 0; i < 60; ++i) table.observe(Kind::kDecodeTail, Kind::kUpdate, 0.25, {1.5, 1.5});
-  EXPECT_NEAR(table.factors(Kind::kDecodeTail, Kind::kUpdate, 0.25).first, 1.5, 1e-4);
+  expect_near(table.factors(Kind::kDecodeTail, Kind::kUpdate, 0.25), {2.2, 1.2});
+}
+
+TEST(SlowdownTableTest, WhatIsSeenAtOneShareTellsOfItsNeighbours) {
+  SlowdownTable table;
+  for (const double share : {0.3, 0.4, 0.5, 0.6}) table.set(Kind::kPrefill, Kind::kUpdate, share, {2, 2});
+  table.observe(Kind::kPrefill, Kind::kUpdate, 0.5, 2, 0.5);
+  EXPECT_NEAR(table.factors(Kind::kPrefill, Kind::kUpdate, 0.5).first, 3, kExact);
+  EXPECT_NEAR(table.factors(Kind::kPrefill, Kind::kUpdate, 0.4).first, 2 * (1 + 0.5 * 0.6), kExact);
+  EXPECT_NEAR(table.factors(Kind::kPrefill, Kind::kUpdate, 0.6).first, 2 * (1 + 0.5 * 0.6), kExact);
+  EXPECT_NEAR(table.factors(Kind::kPrefill, Kind::kUpdate, 0.3).first, 2 * (1 + 0.5 * 0.2), kExact);
+}
+
+TEST(SlowdownTableTest, OneWildObservationMovesNothingFar) {
+  SlowdownTable table;
+  table.set(Kind::kPrefill, Kind::kUpdate, 0.5, {2, 2});
+  table.observe(Kind::kPrefill, Kind::kUpdate, 0.5, 1e9, 0.2);
+  EXPECT_NEAR(table.factors(Kind::kPrefill, Kind::kUpdate, 0.5).first, 2 * 1.2, kExact);
+  for (int i = 0; i < 1000; ++i) table.observe(Kind::kPrefill, Kind::kUpdate, 0.5, 1e-9, 0.2);
+  EXPECT_NEAR(table.factors(Kind::kPrefill, Kind::kUpdate, 0.5).first, SlowdownTable::kFactorMin, kExact);
 }
 
 TEST(SlowdownTableTest, AnObservationOfAnUnknownPairMakesAnEntry) {
   SlowdownTable table;
-  table.observe(Kind::kUpdate, Kind::kLogprob, 0.5, {1.5, 1.0});
+  table.observe(Kind::kUpdate, Kind::kLogprob, 0.5, 0.75, 0.2);
   ASSERT_EQ(table.rows().size(), 1u);
-  expect_near(table.factors(Kind::kUpdate, Kind::kLogprob, 0.5), {1.9, 1.8});  // from 2 a fifth of the way
+  expect_near(table.factors(Kind::kUpdate, Kind::kLogprob, 0.5), {1.9, 2});  // from 2 a fifth of the way
+}
+
+TEST(SlowdownTableTest, WhatIsWorseThanSlicesIsDoubted) {
+  SlowdownTable table;
+  table.set(Kind::kPrefill, Kind::kUpdate, 0.25, {6, 1.1});  // slices: 4 and 1.33
+  table.doubt_what_is_worse_than_slices(0.5);
+  expect_near(table.factors(Kind::kPrefill, Kind::kUpdate, 0.25), {5, 1.1});
 }
 
 TEST(SlowdownTableTest, SlowdownsOfSeveralAddUp) {

@@ -49,7 +49,7 @@ class ScriptedPolicy : public Policy {
     Decision decision;
     Admission admission(plan, capacity, capacity.corun_max);
     std::map<std::tuple<int, std::int64_t, SubStageKind>, bool> waits;  // alike on all workers
-    for (const NodeRef ref : ready_in_order(plan)) {
+    for (const NodeRef ref : all_ready_in_order(plan)) {
       if (!admission.can_start(ref)) continue;
       const bool can_wait = admission.num_computing(plan.node(ref).worker) > 0 && !is_of_open_gang(plan, ref);
       if (can_wait) {

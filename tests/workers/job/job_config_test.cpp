@@ -28,6 +28,11 @@ std::string errors_with(const std::vector<std::string>& settings) {
   return job.ok() ? "" : job.error().message();
 }
 
+TEST(JobConfigTest, TailsMergeUnlessToldOtherwise) {
+  EXPECT_TRUE(read_with({}).merge);
+  EXPECT_FALSE(read_with({"merge=off"}).merge);
+}
+
 TEST(JobConfigTest, BinsAreThoseOfTheGraphUnlessGiven) {
   EXPECT_EQ(read_with({}).bins.tail_below, TokenBins{}.tail_below);
   EXPECT_EQ(read_with({}).bins.wide_from, TokenBins{}.wide_from);
