@@ -122,6 +122,7 @@ Decision start_what_fits(const Plan& plan, const Capacity& capacity, const std::
   Decision decision;
   Placement placement(plan, capacity);
   for (const int worker : workers) {
+    if (plan.ready_on(worker).empty() || placement.admission().num_computing(worker) >= capacity.corun_max) continue;
     for (const NodeRef ref : ready_in_order(plan, {worker})) {
       if (placement.admission().num_computing(worker) >= capacity.corun_max) break;
       start_if_it_fits(plan, ref, placement, decision);
@@ -346,7 +347,7 @@ class Search {
   // Workers that are not simulated do as those that are alike.
   void follow(const std::vector<Choice>& choices, Placement& placement, Decision& decision) const {
     for (const int worker : workers_) {
-      if (outlook_.is_simulated(worker)) continue;
+      if (outlook_.is_simulated(worker) || plan_.ready_on(worker).empty()) continue;
       for (const NodeRef ref : ready_in_order(plan_, {worker})) {
         const int computing = placement.admission().num_computing(worker);
         if (computing >= capacity_.corun_max) break;

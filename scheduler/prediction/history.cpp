@@ -31,6 +31,10 @@ void History::finish_step(std::int64_t step) {
   if (found == open_.end()) return;
   judge(found->second);
   if (steps_finished_ == 1) last_.clear();
+  if (steps_off_ >= kDriftSteps) {  // what was before the change says nothing of what comes
+    last_.erase(last_.begin(), last_.end() - std::min<std::ptrdiff_t>(std::ssize(last_), kDriftSteps - 1));
+    steps_off_ = 0;
+  }
   last_.push_back(std::move(found->second));
   if (last_.size() > kStepsKept) last_.pop_front();
   open_.erase(found);
@@ -53,9 +57,9 @@ void History::judge(const Seconds& observed) {
   if (steps_finished_ < 2) return;
   const auto sum_of = [](const Seconds& step) { return std::accumulate(step.begin(), step.end(), 0.0); };
   double least = sum_of(last_.front()), most = least;
-  for (const Seconds& step : last_) {
-    least = std::min(least, sum_of(step));
-    most = std::max(most, sum_of(step));
+  for (std::size_t i = 1; i + static_cast<std::size_t>(steps_off_) < last_.size(); ++i) {
+    least = std::min(least, sum_of(last_[i]));
+    most = std::max(most, sum_of(last_[i]));
   }
   const bool off = sum_observed > most * kDriftFactor || sum_observed < least / kDriftFactor;
   steps_off_ = off ? steps_off_ + 1 : 0;

@@ -113,14 +113,14 @@ class Simulation {
   // New rates and the next end, after something changed.
   void replan(int worker) {
     Worker& of = workers_[static_cast<std::size_t>(worker)];
-    std::vector<SubStageKind> kinds;
-    std::vector<double> shares;
+    kinds_.clear();
+    shares_.clear();
     for (const Active& active : of.active) {
       // What waits for its peers uses nothing, like a wait for tools.
-      kinds.push_back(active.waits_for_layer ? SubStageKind::kTool : plan_.node(active.ref).kind);
-      shares.push_back(plan_.share(active.ref));
+      kinds_.push_back(active.waits_for_layer ? SubStageKind::kTool : plan_.node(active.ref).kind);
+      shares_.push_back(plan_.share(active.ref));
     }
-    const std::vector<double> rates = true_slowdown_.rates(kinds, shares);
+    const std::vector<double> rates = true_slowdown_.rates(kinds_, shares_);
     co_runs_.update(plan_, worker, now());
     of.next_end_s = -1;
     for (std::size_t i = 0; i < of.active.size(); ++i) {
@@ -381,6 +381,8 @@ class Simulation {
   std::vector<Worker> workers_;  // [0] unused
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
   std::map<std::tuple<int, std::int64_t, int>, std::vector<NodeRef>> layers_;  // updates that wait, by step and update
+  std::vector<SubStageKind> kinds_;                                            // scratch
+  std::vector<double> shares_;
   std::set<int> touched_;  // pipelines of which something has ended just now
   std::vector<double> decision_us_;
   double now_s_ = 0;
@@ -392,6 +394,12 @@ class Simulation {
   double recomputed_tokens_ = 0;
 };
 
+double critical_path_s(const SimulatedPipeline& pipeline, int num_workers) {
+  const Window window = Window::build(pipeline.spec, 1, pipeline.spec.steps, num_workers);
+  return window.critical_path(
+      [&](std::int64_t step, int index) { return pipeline.durations->seconds(step, window.graph(step).node(index)); });
+}
+
 }  // namespace
 
 Result<std::vector<double>> alone_step_s(const std::vector<SimulatedPipeline>& pipelines, const Capacity& capacity) {
@@ -401,6 +409,10 @@ Result<std::vector<double>> alone_step_s(const std::vector<SimulatedPipeline>& p
   const SerialPolicy serial;
   std::vector<double> alone_s;
   for (const SimulatedPipeline& pipeline : pipelines) {
+    if (pipeline.spec.staleness == 0) {  // nothing of it runs beside anything else
+      alone_s.push_back(critical_path_s(pipeline, capacity.num_workers) / static_cast<double>(pipeline.spec.steps));
+      continue;
+    }
     const std::vector<SimulatedPipeline> alone = {pipeline};
     JIGSAW_ASSIGN_OR_RETURN(const RunSummary by_itself,
                             Simulation(alone, serial, for_one, nobody, for_one.slowdown).run());

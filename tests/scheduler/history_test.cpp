@@ -82,7 +82,7 @@ double long_tail_s(std::mt19937& random, double mean) {
   return sum;
 }
 
-TEST(HistoryTest, LongTailsAloneAreAlmostNeverDriftAndAShiftIsSeenAtOnce) {
+TEST(HistoryTest, LongTailsAloneAreHardlyEverDriftAndAShiftIsSeenAtOnce) {
   std::mt19937 random(1);
   History history;
   int drifted = 0;
@@ -90,12 +90,12 @@ TEST(HistoryTest, LongTailsAloneAreAlmostNeverDriftAndAShiftIsSeenAtOnce) {
     add_step(history, step, {long_tail_s(random, 1)});
     drifted += history.drifted() ? 1 : 0;
   }
-  EXPECT_LT(drifted, 20);
+  EXPECT_LT(drifted, 120);
   int seen = 0;
   for (int round = 0; round < 100; ++round) {
     History shifted;
     for (int step = 1; step <= 8; ++step) add_step(shifted, step, {long_tail_s(random, 1)});
-    for (int step = 9; step <= 10; ++step) add_step(shifted, step, {long_tail_s(random, 20)});
+    for (int step = 9; step <= 11; ++step) add_step(shifted, step, {long_tail_s(random, 4)});
     seen += shifted.drifted() ? 1 : 0;
   }
   EXPECT_GT(seen, 90);
