@@ -72,10 +72,10 @@ Result<Trajectories> roll_out(PipelineRuntime& runtime, std::int64_t step, Lane&
     trajectories[sample] = std::move(trajectory);
     return ok_status();
   };
-  const auto on_entered = [](SubStageKind) { return ok_status(); };
+  RolloutListener listener;
+  listener.on_trajectory = on_trajectory;
   JIGSAW_ASSIGN_OR_RETURN(const auto stage,
-                          RolloutStage::create(runtime, step, work, TokenBins(),
-                                               {.on_trajectory = on_trajectory, .on_entered = on_entered}));
+                          RolloutStage::create(runtime, step, work, TokenBins(), std::move(listener)));
   if (const Status status = run(*stage, lane); !status.ok()) {
     stage->cancel();
     return status.error();

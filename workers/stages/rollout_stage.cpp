@@ -105,8 +105,8 @@ Status RolloutStage::poll() {
     if (const auto kind = phase_.wait_for_rewards()) entered_ = kind;
   }
   const auto entered = std::exchange(entered_, std::nullopt);
-  if (entered && !done()) JIGSAW_RETURN_IF_ERROR(listener_.on_entered(*entered));
-  return phase_.kind() == SubStageKind::kDecodeTail ? tell_progress() : ok_status();
+  if (entered && !done() && listener_.on_entered) JIGSAW_RETURN_IF_ERROR(listener_.on_entered(*entered));
+  return phase_.kind() == SubStageKind::kDecodeTail && listener_.on_progress ? tell_progress() : ok_status();
 }
 
 // Whoever listens can work out for itself how tokens grow while nothing else changes.

@@ -33,7 +33,7 @@ struct RunningSamples {
   double mean_tokens = 0;  // decoded of each
 };
 
-// Whom a rollout tells; all are called from poll().
+// Whom a rollout tells; all are called from poll(). The last two may be empty.
 struct RolloutListener {
   std::function<Status(wire::Trajectory)> on_trajectory;  // once a sample, with its reward
   std::function<Status(SubStageKind)> on_entered;         // each sub-stage after the first
