@@ -42,6 +42,10 @@ class Admission {
   std::vector<int> gangs_under_way_;         // without those that were added
 };
 
+// Whether a pipeline is paused and has come to rest. A policy that gives turns must not wait for it: its turn would
+// last for as long as people please.
+bool is_held(const Plan& plan, int pipeline);
+
 // Between the first start and the last end of a step's updates of this pipeline: others' updates may have to wait for
 // it.
 bool update_under_way(const Plan& plan, int pipeline);
