@@ -196,6 +196,10 @@ Status Controller::handle(PeerId from, const wire::FromWorker& message) {
     if (status.ok()) return status;
     return status.error().with_context("worker " + std::to_string(from));
   };
+  for (const std::uint64_t node : {message.trajectory().node(), message.entered().node(), message.node_done().node(),
+                                   message.moved().node(), message.progress().node()}) {
+    if (Status status = check_sender(from, node); !status.ok()) return named(std::move(status));
+  }
   switch (message.message_case()) {
     case wire::FromWorker::kHello:
       members_.on_hello(from, message.hello());
@@ -207,7 +211,7 @@ Status Controller::handle(PeerId from, const wire::FromWorker& message) {
     case wire::FromWorker::kEntered: return named(on_entered(message.entered()));
     case wire::FromWorker::kNodeDone: return named(on_node_done(message.node_done()));
     case wire::FromWorker::kFailed: return named(Error(ErrorCode::kInternal, message.failed().message()));
-    case wire::FromWorker::kQuiesced: worker.quiesced = message.quiesced().epoch(); return ok_status();
+    case wire::FromWorker::kQuiesced: return named(on_quiesced(from, message.quiesced().epoch()));
     case wire::FromWorker::kHeartbeat: worker.waiting_for = message.heartbeat().waiting_for(); return ok_status();
     case wire::FromWorker::kMoved: return named(on_moved(message.moved()));
     case wire::FromWorker::kProgress: return named(on_progress(message.progress()));
@@ -216,7 +220,15 @@ Status Controller::handle(PeerId from, const wire::FromWorker& message) {
   return named(Error(ErrorCode::kCorrupt, "sent an empty message"));
 }
 
+// Sub-stages that are not running are for whoever handles the message.
+Status Controller::check_sender(PeerId from, std::uint64_t node) const {
+  const auto dispatched = dispatched_.find(node);
+  if (dispatched == dispatched_.end() || dispatched->second.worker == from) return ok_status();
+  return Error(ErrorCode::kCorrupt, "speaks for a sub-stage of worker " + std::to_string(dispatched->second.worker));
+}
+
 Status Controller::on_ready(PeerId from, const wire::Ready& ready) {
+  if (members_.at(from).ready) return Error(ErrorCode::kCorrupt, "is ready for a second time");
   if (ready.weights_hash_size() != plan_.num_pipelines() || ready.policy_version_size() != plan_.num_pipelines()) {
     return Error(ErrorCode::kCorrupt, "knows another number of pipelines");
   }
@@ -472,7 +484,7 @@ Status Controller::dispatch(const DispatchChoice& choice) {
   const Node& node = plan_.node(ref);
   wire::ToWorker message;
   wire::Dispatch& dispatch = *message.mutable_dispatch();
-  fill_work(ref, dispatch);
+  JIGSAW_RETURN_IF_ERROR(fill_work(ref, dispatch));
   dispatch.set_pipeline(static_cast<std::uint32_t>(ref.pipeline));
   dispatch.set_step(ref.step);
   dispatch.set_share(choice.share);
@@ -489,14 +501,23 @@ Status Controller::dispatch(const DispatchChoice& choice) {
                                  .folder = dispatch.checkpoint().folder()});
 }
 
-void Controller::fill_work(NodeRef ref, wire::Dispatch& dispatch) {
+Status Controller::fill_work(NodeRef ref, wire::Dispatch& dispatch) {
   const Node& node = plan_.node(ref);
   const PipelineSpec& spec = plan_.spec(ref.pipeline);
   StepState& step = step_state(ref.pipeline, ref.step);
+  // A worker that says its rollout has ended has sent all of it; that is for it to keep, and for us to see.
+  const auto add_trajectory = [&](std::uint32_t sample, auto* work) -> Status {
+    if (!step.has_trajectory(sample)) {
+      return Error(ErrorCode::kCorrupt, "sample " + std::to_string(sample) + " of pipeline '" + spec.name + "', step " +
+                                            std::to_string(ref.step) + ", never came, though its rollout has ended");
+    }
+    *work->add_trajectories() = step.trajectory(sample);
+    return ok_status();
+  };
   switch (node.kind) {
     case SubStageKind::kSync:
       dispatch.mutable_sync()->set_policy_version(rollout_version(ref.pipeline, ref.step));
-      return;
+      return ok_status();
     case SubStageKind::kPrefill:
       dispatch.mutable_rollout()->set_policy_version(rollout_version(ref.pipeline, ref.step));
       for (const std::uint32_t sample : node.samples) {
@@ -504,19 +525,21 @@ void Controller::fill_work(NodeRef ref, wire::Dispatch& dispatch) {
         dispatch.mutable_rollout()->add_samples(sample);
         if (const auto* partial = step.partial(sample)) *dispatch.mutable_rollout()->add_partials() = *partial;
       }
-      return;
+      return ok_status();
     case SubStageKind::kLogprob:
       for (const std::uint32_t sample : node.samples) {
         if (step.has_reference(sample)) continue;
-        *dispatch.mutable_logprob()->add_trajectories() = step.trajectory(sample);
+        JIGSAW_RETURN_IF_ERROR(add_trajectory(sample, dispatch.mutable_logprob()));
       }
-      return;
+      return ok_status();
     case SubStageKind::kUpdate: {
       wire::UpdateWork& work = *dispatch.mutable_update();
       work.set_update(version_before(ref.pipeline, ref.step) + node.update);
       work.set_attempt((epoch_ << 32) + static_cast<std::uint64_t>(work.update()));
       const auto [begin, end] = update_samples(spec, node.update);
-      for (std::uint32_t sample = begin; sample < end; ++sample) *work.add_trajectories() = step.trajectory(sample);
+      for (std::uint32_t sample = begin; sample < end; ++sample) {
+        JIGSAW_RETURN_IF_ERROR(add_trajectory(sample, &work));
+      }
       // Those who have applied it already, before a worker was lost, cannot compute with the weights before it.
       std::vector<PeerId> participants;
       for (const PeerId worker : living_) {
@@ -525,9 +548,11 @@ void Controller::fill_work(NodeRef ref, wire::Dispatch& dispatch) {
       }
       for (const PeerId worker : participants) work.add_participants(worker);
       for (const PeerId owner : share_out(ref.pipeline, work).owners) work.add_slot_owner(owner);
-      return;
+      return ok_status();
     }
-    case SubStageKind::kCheckpoint: *dispatch.mutable_checkpoint() = checkpoint_work(ref.pipeline, ref.step); return;
+    case SubStageKind::kCheckpoint:
+      *dispatch.mutable_checkpoint() = checkpoint_work(ref.pipeline, ref.step);
+      return ok_status();
     case SubStageKind::kDecodeBulk:
     case SubStageKind::kDecodeTail:
     case SubStageKind::kTool:

@@ -140,6 +140,8 @@ class Controller {
   Status send_members();
   Status receive_all(std::chrono::milliseconds wait);
   Status handle(PeerId from, const wire::FromWorker& message);
+  Status check_sender(PeerId from, std::uint64_t node) const;
+  Status on_quiesced(PeerId from, std::uint64_t epoch);
   Status on_ready(PeerId from, const wire::Ready& ready);
   Status on_trajectory(const wire::TrajectoryDone& done);
   Status on_entered(const wire::RolloutEntered& entered);
@@ -163,7 +165,7 @@ class Controller {
   void explain(const Decision& decision);
   Status reshare(const ShareChange& change);
   Status dispatch(const DispatchChoice& choice);
-  void fill_work(NodeRef ref, wire::Dispatch& dispatch);
+  Status fill_work(NodeRef ref, wire::Dispatch& dispatch);
   const UpdateShares& share_out(int pipeline, const wire::UpdateWork& work);
   void observe_training(int pipeline, PeerId worker, double busy_s);
   // Optimizer updates made before a step's first one, and before those whose weights its rollout uses.

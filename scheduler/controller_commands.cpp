@@ -1,5 +1,4 @@
 // The part of the controller that answers `jigsaw ctl` (scheduler/controller.h).
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "core/log.h"
@@ -11,6 +10,7 @@ namespace {
 
 constexpr PeerId kAsker = 1;
 constexpr int kRequestsPerRound = 16;
+constexpr double kWeightMin = 1e-3, kWeightMax = 1e3;  // as in a job file: shares are not rounded to nothing or all
 
 }  // namespace
 
@@ -60,8 +60,8 @@ wire::ControlReply Controller::answer(const wire::ControlRequest& request) {
       with_pipeline(request.cancel().name(), [&](int pipeline) { begin_stopping(pipeline); });
       break;
     case wire::ControlRequest::kWeight:
-      if (!(request.weight().weight() > 0) || !std::isfinite(request.weight().weight())) {
-        reply.set_error("a weight is a number above 0");
+      if (!(request.weight().weight() >= kWeightMin && request.weight().weight() <= kWeightMax)) {
+        reply.set_error("a weight is a number from 0.001 to 1000");
         break;
       }
       with_pipeline(request.weight().name(), [&](int pipeline) {

@@ -58,6 +58,18 @@ Status Controller::quiesce() {
   return send_to_living(message);
 }
 
+// Whoever is at rest has told of all its sub-stages. An older epoch's answer comes late when workers are lost in a row.
+Status Controller::on_quiesced(PeerId from, std::uint64_t epoch) {
+  if (epoch < epoch_) return ok_status();
+  const bool has_more =
+      std::ranges::any_of(dispatched_, [&](const auto& entry) { return entry.second.worker == from; });
+  if (epoch > epoch_ || !is_quiescing_ || has_more) {
+    return Error(ErrorCode::kCorrupt, "says that it is at rest though it was not told to, or is not");
+  }
+  members_.at(from).quiesced = epoch;
+  return ok_status();
+}
+
 Status Controller::go_on_when_quiet() {
   for (const PeerId worker : members_.living()) {
     if (members_.at(worker).quiesced == epoch_) continue;
