@@ -6,9 +6,11 @@
 #include "examples/cli/commands.h"
 #include "examples/cli/json_lines.h"
 #include "rollout/engine/decode_bench.h"
+#include "rollout/engine/tail_bench.h"
 #include "rollout/kernels/gemm_bench.h"
 #include "rollout/kernels/kernels.h"
 #include "rollout/models/model_files.h"
+#include "rollout/tokenizer/tokenizer.h"
 #include "workers/job/completion_lengths.h"
 #include "workers/moves/migrate_bench.h"
 #include "workers/trainer/step_bench.h"
@@ -22,13 +24,50 @@ struct BenchOptions {
   bool json = false;  // accepted for the contract: output is always JSON lines
   std::vector<int> batches{1, 4, 16, 64};
   DecodeBenchOptions decode;
+  bool tail_only = false;
+  TailBenchOptions tail;
   StepBenchOptions step;
   std::string lengths = "8x64";
   MigrateBenchOptions migrate;
   std::vector<int> rows{1, 4, 16, 64, 96, 256, 512};
 };
 
+Status bench_tail(const BenchOptions& options) {
+  JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<PolicyWeights> weights, load_model(options.model));
+  JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, load_tokenizer(options.model));
+  Lane lane(thread_count(options.threads));
+  for (const std::string& text : tail_bench_texts()) {
+    for (const int batch : options.batches) {
+      TailBenchOptions tail = options.tail;
+      tail.text = text;
+      tail.batch = batch;
+      tail.new_tokens = options.decode.new_tokens;
+      tail.repeats = options.decode.repeats;
+      JIGSAW_ASSIGN_OR_RETURN(const TailBenchResult result, run_tail_bench(lane, *weights, *tokenizer, tail));
+      print_json_line({{"peer", "jigsaw-tail"},
+                       {"weights", "f32"},
+                       {"text", text},
+                       {"batch", batch},
+                       {"temperature", tail.temperature},
+                       {"siblings", tail.siblings},
+                       {"new_tokens", tail.new_tokens},
+                       {"threads", result.threads},
+                       {"plain_s", result.plain_s},
+                       {"speculative_s", result.speculative_s},
+                       {"speedup", result.speedup},
+                       {"speedup_range", result.speedup_range},
+                       {"tokens_per_pass", result.tokens_per_pass},
+                       {"drafted_per_pass", result.drafted_per_pass},
+                       {"accepted_share", result.accepted_share},
+                       {"foreign_cores", result.foreign_cores},
+                       {"kernels", kernels::variant_name()}});
+    }
+  }
+  return ok_status();
+}
+
 Status bench_decode(const BenchOptions& options) {
+  if (options.tail_only) return bench_tail(options);
   JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<PolicyWeights> weights, load_model(options.model));
   Lane lane(thread_count(options.threads));
   for (const int batch : options.batches) {
@@ -146,6 +185,12 @@ void add_bench(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(1, 1000));
   decode->add_flag("--engine", options->decode.through_engine,
                    "Time the rollout engine, log-probs and events included");
+  decode->add_flag("--tail", options->tail_only,
+                   "Time the last completions of a step instead, with and without speculation: code, free text, lists");
+  decode->add_option("--siblings", options->tail.siblings, "--tail: completions of each prompt that have ended")
+      ->check(CLI::Range(0, 1024));
+  decode->add_option("--temperature", options->tail.temperature, "--tail: of the sampling")
+      ->check(CLI::Range(0.0f, 100.0f));
   decode->callback([options, &exit_code] { exit_code = exit_code_of(bench_decode(*options)); });
 
   CLI::App* step = add("step", "Seconds of a training step: forward, backward, update", true);

@@ -117,6 +117,7 @@ class EngineDecoder {
       request.sampling.temperature = 0;
       request.sampling.max_new_tokens = new_tokens + 1;
       request.sampling.ignore_eos = true;
+      request.speculation = false;
       const Status status = engine_->submit(std::move(request));
       CHECK_MSG(status.ok(), status.error().message());
     }

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "core/clock.h"
 #include "core/lane.h"
 #include "rollout/engine/rollout_engine.h"
 #include "rollout/models/transformer.h"
@@ -26,9 +27,11 @@ class ForwardPass {
 // `weights` outlives the pass.
 std::unique_ptr<ForwardPass> make_transformer_pass(const PolicyWeights& weights, int max_positions);
 
-// The engine over any model; RolloutEngine::create is this with a transformer pass.
+// The engine over any model; RolloutEngine::create is this with a transformer pass. `clock` measures what passes take;
+// it outlives the engine.
 Result<std::unique_ptr<RolloutEngine>> make_rollout_engine(std::unique_ptr<ForwardPass> model,
                                                            std::vector<TokenId> eos_tokens, const Tokenizer* tokenizer,
-                                                           const EngineOptions& options);
+                                                           const EngineOptions& options,
+                                                           const Clock& clock = system_clock());
 
 }  // namespace jigsaw

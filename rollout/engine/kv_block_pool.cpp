@@ -38,11 +38,16 @@ KvBlockLease KvBlockLease::share_front(int num_blocks) const {
   return shared;
 }
 
-void KvBlockLease::release() {
+void KvBlockLease::release() { keep_front(0); }
+
+void KvBlockLease::keep_front(int num_blocks) {
+  CHECK(num_blocks >= 0);
   // Last block first, so that the stack of free blocks hands them out again in the order they had.
-  for (auto id = ids_.rbegin(); id != ids_.rend(); ++id) pool_->drop_reference(*id);
-  ids_.clear();
-  bases_.clear();
+  while (this->num_blocks() > num_blocks) {
+    pool_->drop_reference(ids_.back());
+    ids_.pop_back();
+    bases_.pop_back();
+  }
 }
 
 Result<std::unique_ptr<KvBlockPool>> KvBlockPool::create(int num_blocks, std::size_t floats_per_block) {

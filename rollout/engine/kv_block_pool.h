@@ -41,6 +41,8 @@ class KvBlockLease {
   // A second lease on the first `num_blocks` blocks.
   [[nodiscard]] KvBlockLease share_front(int num_blocks) const;
   void release();
+  // Gives back all but the first `num_blocks`; nothing when there are no more.
+  void keep_front(int num_blocks);
 
  private:
   friend class KvBlockPool;

@@ -13,6 +13,8 @@
 #include "rollout/engine/request_check.h"
 #include "rollout/engine/sampler.h"
 #include "rollout/engine/sequence.h"
+#include "rollout/engine/speculator.h"
+#include "rollout/engine/verification.h"
 #include "rollout/kernels/kernels.h"
 
 namespace jigsaw {
@@ -25,14 +27,19 @@ Error invalid(const RolloutRequest& request, const std::string& message) {
 class PagedRolloutEngine final : public RolloutEngine {
  public:
   PagedRolloutEngine(std::unique_ptr<ForwardPass> model, std::unique_ptr<KvBlockPool> pool,
-                     std::vector<TokenId> eos_tokens, const Tokenizer* tokenizer, const EngineOptions& options)
+                     std::vector<TokenId> eos_tokens, const Tokenizer* tokenizer, const EngineOptions& options,
+                     const Clock& clock)
       : model_(std::move(model)),
         pool_(std::move(pool)),
         eos_tokens_(std::move(eos_tokens)),
         tokenizer_(tokenizer),
         max_positions_(options.max_positions),
+        max_step_tokens_(options.max_step_tokens),
+        clock_(clock),
         prefixes_(options.max_batch),
-        batcher_(*pool_, prefixes_, options.max_batch, options.max_step_tokens) {}
+        batcher_(*pool_, prefixes_, options.max_batch, options.max_step_tokens) {
+    if (options.speculation) speculator_.emplace(clock, options.max_positions);
+  }
 
   Status submit(RolloutRequest request) override;
   Result<bool> submit_with_kv(RolloutRequest request, const KvImport& kv) override;
@@ -62,25 +69,35 @@ class PagedRolloutEngine final : public RolloutEngine {
   void check_integrity() const override;
 
  private:
-  // A sequence whose next token is to be drawn from `logits`.
+  // A sequence whose next token is to be drawn from the first row of `logits`, and the ones after it from further rows
+  // as far as `drafts` lead.
   struct Draw {
     Sequence* sequence = nullptr;
     const float* logits = nullptr;
-    kernels::LogSoftmaxStats stats;
+    const kernels::LogSoftmaxStats* stats = nullptr;  // a row each
+    Verification* drafts = nullptr;                   // null: one token
+  };
+  struct Drawn {
+    TokenId token = 0;
+    int row = 0;  // of the draw's rows
   };
   // What a row of logits is for.
   struct LogitRow {
     Sequence* sequence = nullptr;
-    bool publishes = false;  // last token of a prompt that a group waits for
-    bool draws = false;      // last token there is
+    bool publishes = false;          // last token of a prompt that a group waits for
+    bool draws = false;              // last token there is
+    Verification* drafts = nullptr;  // what the rows of logits after it are for
   };
 
   Result<std::unique_ptr<Sequence>> make_sequence(RolloutRequest request);
   void enqueue(std::unique_ptr<Sequence> sequence);
   void run_pass(Lane& lane, std::span<const PlannedRows> plan, EngineStep& step);
   void add_rows(const PlannedRows& planned);
+  int add_draft_rows(const PlannedRows& planned, const DraftTree& tree, Verification& verification);
   void publish_prefix(Sequence& sequence, std::span<const float> logits, const kernels::LogSoftmaxStats& stats);
   void draw_tokens(Lane& lane, EngineStep& step);
+  void draw_one(const Draw& draw, std::vector<Drawn>& drawn) const;
+  void finish(Sequence& sequence, EngineStep& step);
   void append(Sequence& sequence, TokenId token, float logprob) const;
   std::size_t bytes_of(int num_blocks) const { return static_cast<std::size_t>(num_blocks) * pool_->block_bytes(); }
   std::size_t vocab_size() const { return static_cast<std::size_t>(model_->vocab_size()); }
@@ -90,8 +107,11 @@ class PagedRolloutEngine final : public RolloutEngine {
   std::vector<TokenId> eos_tokens_;
   const Tokenizer* tokenizer_;
   int max_positions_;
+  int max_step_tokens_;
+  const Clock& clock_;
   PrefixCache prefixes_;
   Batcher batcher_;
+  std::optional<Speculator> speculator_;
   std::unordered_map<std::uint64_t, Sequence*> by_id_;
   std::vector<std::unique_ptr<Sequence>> ended_at_submit_;  // their partial tokens leave nothing to do
   std::uint64_t num_arrived_ = 0;
@@ -102,8 +122,9 @@ class PagedRolloutEngine final : public RolloutEngine {
   std::vector<std::int32_t> logit_row_indices_;
   std::vector<LogitRow> logit_rows_;
   std::vector<kernels::LogSoftmaxStats> stats_;
+  std::vector<Verification> verifications_;
   std::vector<Draw> draws_;
-  std::vector<TokenId> drawn_;
+  std::vector<std::vector<Drawn>> drawn_;  // of each draw
 };
 
 Result<std::unique_ptr<Sequence>> PagedRolloutEngine::make_sequence(RolloutRequest request) {
@@ -120,6 +141,7 @@ Result<std::unique_ptr<Sequence>> PagedRolloutEngine::make_sequence(RolloutReque
   sequence->stop = StopMatcher(request.sampling, eos_tokens_, tokenizer_);
   sequence->num_prompt = static_cast<int>(request.prompt.size());
   sequence->sampling = std::move(request.sampling);
+  sequence->speculation = request.speculation;
   sequence->tokens = std::move(request.prompt);
   const std::int64_t num_tokens_max = std::int64_t{sequence->num_prompt} + sequence->sampling.max_new_tokens;
   sequence->tokens.reserve(static_cast<std::size_t>(std::min<std::int64_t>(num_tokens_max, max_positions_)));
@@ -139,6 +161,7 @@ Result<std::unique_ptr<Sequence>> PagedRolloutEngine::make_sequence(RolloutReque
 
 void PagedRolloutEngine::enqueue(std::unique_ptr<Sequence> sequence) {
   by_id_.emplace(sequence->id, sequence.get());
+  if (speculator_) speculator_->begin(*sequence);
   if (sequence->finish_reason == FinishReason::kNone) {
     batcher_.enqueue(std::move(sequence));
   } else {
@@ -164,6 +187,7 @@ Result<bool> PagedRolloutEngine::submit_with_kv(RolloutRequest request, const Kv
   const auto fill = [&](int block, float* memory) { kv.read_block(block, {memory, kv.block_floats}); };
   if (sequence->finish_reason == FinishReason::kNone && batcher_.adopt(sequence, kv.num_positions, fill)) {
     by_id_.emplace(raw->id, raw);
+    if (speculator_) speculator_->begin(*raw);
     return true;
   }
   enqueue(std::move(sequence));
@@ -174,6 +198,7 @@ EngineStep PagedRolloutEngine::step(Lane& lane) {
   EngineStep step;
   for (const auto& sequence : ended_at_submit_) {
     by_id_.erase(sequence->id);
+    if (speculator_) speculator_->end(*sequence);
     step.finished.push_back(sequence->take_output());
   }
   ended_at_submit_.clear();
@@ -181,7 +206,7 @@ EngineStep PagedRolloutEngine::step(Lane& lane) {
   draws_.clear();
   for (Sequence* sequence : batcher_.admit()) {
     const CachedPrefix& prefix = prefixes_.find(sequence->prefix_group);
-    draws_.push_back({sequence, prefix.logits.data(), prefix.stats});
+    draws_.push_back({sequence, prefix.logits.data(), &prefix.stats});
   }
   draw_tokens(lane, step);
 
@@ -214,12 +239,34 @@ void PagedRolloutEngine::add_rows(const PlannedRows& planned) {
   rows_.push_back({.num_rows = planned.num_rows, .position_begin = begin, .blocks = sequence.lease.bases()});
 }
 
+// Of a decoding sequence, and for its drafts; returns how many there are.
+int PagedRolloutEngine::add_draft_rows(const PlannedRows& planned, const DraftTree& tree, Verification& verification) {
+  verification.begin(*pool_, *planned.sequence, tree);
+  const auto first_row = static_cast<std::int32_t>(tokens_.size());
+  verification.add_rows(tokens_, rows_);
+  for (int row = 0; row <= verification.num_drafts(); ++row) {
+    logit_row_indices_.push_back(first_row + row);
+    logit_rows_.push_back({planned.sequence, false, row == 0, &verification});
+  }
+  return verification.num_drafts();
+}
+
 void PagedRolloutEngine::run_pass(Lane& lane, std::span<const PlannedRows> plan, EngineStep& step) {
   tokens_.clear();
   rows_.clear();
   logit_row_indices_.clear();
   logit_rows_.clear();
-  for (const PlannedRows& planned : plan) add_rows(planned);
+  std::span<const DraftTree> drafts;
+  if (speculator_) drafts = speculator_->draft(plan, max_step_tokens_, lane.num_threads());
+  verifications_.resize(std::max(verifications_.size(), plan.size()));
+  const Clock::TimePoint begin = clock_.now();
+  for (std::size_t i = 0; i < plan.size(); ++i) {
+    if (drafts.empty() || drafts[i].empty()) {
+      add_rows(plan[i]);
+    } else {
+      step.draft_tokens += add_draft_rows(plan[i], drafts[i], verifications_[i]);
+    }
+  }
   const std::span<const float> logits =
       model_->forward(lane, {.tokens = tokens_, .sequences = rows_, .logit_rows = logit_row_indices_});
 
@@ -238,9 +285,13 @@ void PagedRolloutEngine::run_pass(Lane& lane, std::span<const PlannedRows> plan,
   for (std::size_t i = 0; i < logit_rows_.size(); ++i) {
     const std::span<const float> row = logits.subspan(i * vocab_size(), vocab_size());
     if (logit_rows_[i].publishes) publish_prefix(*logit_rows_[i].sequence, row, stats_[i]);
-    if (logit_rows_[i].draws) draws_.push_back({logit_rows_[i].sequence, row.data(), stats_[i]});
+    const LogitRow& use = logit_rows_[i];
+    if (use.draws) draws_.push_back({use.sequence, row.data(), &stats_[i], use.drafts});
   }
   draw_tokens(lane, step);
+  if (speculator_ && step.prefill_tokens == 0) {
+    speculator_->record_pass(static_cast<int>(tokens_.size()), lane.num_threads(), clock_.now() - begin);
+  }
 }
 
 void PagedRolloutEngine::publish_prefix(Sequence& sequence, std::span<const float> logits,
@@ -252,24 +303,52 @@ void PagedRolloutEngine::publish_prefix(Sequence& sequence, std::span<const floa
   sequence.computes_prefix = false;
 }
 
+// The draws of a sequence are its own: which token comes t-th depends on the logits after the t tokens before it, and
+// those are the same whether its row was computed in this pass, as a draft, or would have been in the next.
+void PagedRolloutEngine::draw_one(const Draw& draw, std::vector<Drawn>& drawn) const {
+  const Sequence& sequence = *draw.sequence;
+  drawn.clear();
+  for (int row = 0; row >= 0;) {
+    const std::span<const float> logits(draw.logits + static_cast<std::size_t>(row) * vocab_size(), vocab_size());
+    const auto index = static_cast<std::uint64_t>(sequence.num_completion()) + drawn.size();
+    const TokenId token = sample_token(logits, draw.stats[row].max, sequence.sampling, sequence.random_key, index);
+    drawn.push_back({token, row});
+    row = draw.drafts != nullptr ? draw.drafts->next_row(row, token) : -1;
+  }
+}
+
 void PagedRolloutEngine::draw_tokens(Lane& lane, EngineStep& step) {
-  drawn_.resize(draws_.size());
+  if (drawn_.size() < draws_.size()) drawn_.resize(draws_.size());
   lane.parallel_for(static_cast<std::int64_t>(draws_.size()), 1, [this](std::int64_t begin, std::int64_t end) {
     for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-      const Sequence& sequence = *draws_[i].sequence;
-      drawn_[i] = sample_token({draws_[i].logits, vocab_size()}, draws_[i].stats.max, sequence.sampling,
-                               sequence.random_key, static_cast<std::uint64_t>(sequence.num_completion()));
+      draw_one(draws_[i], drawn_[i]);
     }
   });
   for (std::size_t i = 0; i < draws_.size(); ++i) {
     const Draw& draw = draws_[i];
-    const float logprob = kernels::log_prob_of(draw.logits[drawn_[i]], draw.stats);
-    append(*draw.sequence, drawn_[i], logprob);
-    step.events.push_back({draw.sequence->id, drawn_[i], logprob});
-    if (draw.sequence->finish_reason == FinishReason::kNone) continue;
-    by_id_.erase(draw.sequence->id);
-    step.finished.push_back(batcher_.remove(*draw.sequence)->take_output());
+    Sequence& sequence = *draw.sequence;
+    int last_row = 0;
+    for (const auto& [token, row] : drawn_[i]) {
+      if (sequence.finish_reason != FinishReason::kNone) break;
+      const float logprob = kernels::log_prob_of(
+          draw.logits[static_cast<std::size_t>(row) * vocab_size() + static_cast<std::size_t>(token)], draw.stats[row]);
+      append(sequence, token, logprob);
+      step.events.push_back({sequence.id, token, logprob});
+      step.accepted_tokens += row > 0 ? 1 : 0;
+      last_row = row;
+    }
+    if (draw.drafts != nullptr) {
+      draw.drafts->accept(sequence, last_row);
+      draw.drafts->end();
+    }
+    if (sequence.finish_reason != FinishReason::kNone) finish(sequence, step);
   }
+}
+
+void PagedRolloutEngine::finish(Sequence& sequence, EngineStep& step) {
+  by_id_.erase(sequence.id);
+  if (speculator_) speculator_->end(sequence);
+  step.finished.push_back(batcher_.remove(sequence)->take_output());
 }
 
 void PagedRolloutEngine::append(Sequence& sequence, TokenId token, float logprob) const {
@@ -287,6 +366,7 @@ std::optional<RolloutOutput> PagedRolloutEngine::cancel(std::uint64_t id) {
   if (found == by_id_.end()) return std::nullopt;
   Sequence* sequence = found->second;
   by_id_.erase(found);
+  if (speculator_) speculator_->end(*sequence);
   std::unique_ptr<Sequence> removed;
   const auto ended = std::ranges::find(ended_at_submit_, sequence, &std::unique_ptr<Sequence>::get);
   if (ended != ended_at_submit_.end()) {
@@ -328,7 +408,7 @@ void PagedRolloutEngine::check_integrity() const {
 
 Result<std::unique_ptr<RolloutEngine>> make_rollout_engine(std::unique_ptr<ForwardPass> model,
                                                            std::vector<TokenId> eos_tokens, const Tokenizer* tokenizer,
-                                                           const EngineOptions& options) {
+                                                           const EngineOptions& options, const Clock& clock) {
   JIGSAW_RETURN_IF_ERROR(validate(options));
   const std::size_t block_bytes = model->kv_block_floats() * sizeof(float);
   const std::size_t num_blocks = options.kv_bytes_max > 0
@@ -346,7 +426,7 @@ Result<std::unique_ptr<RolloutEngine>> make_rollout_engine(std::unique_ptr<Forwa
   }
   JIGSAW_ASSIGN_OR_RETURN(auto pool, KvBlockPool::create(static_cast<int>(num_blocks), model->kv_block_floats()));
   std::unique_ptr<RolloutEngine> engine = std::make_unique<PagedRolloutEngine>(
-      std::move(model), std::move(pool), std::move(eos_tokens), tokenizer, options);
+      std::move(model), std::move(pool), std::move(eos_tokens), tokenizer, options, clock);
   return engine;
 }
 

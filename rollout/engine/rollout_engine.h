@@ -41,6 +41,7 @@ struct RolloutRequest {
   std::vector<TokenId> prompt{};          // >= 1 token
   std::vector<TokenId> partial_tokens{};  // already generated elsewhere: decoding goes on after them
   std::vector<float> partial_logprobs{};  // one a partial token
+  bool speculation = true;                // false: never drafted for; measurements of plain decoding set it
   SamplingParams sampling;
 };
 
@@ -56,6 +57,9 @@ struct EngineOptions {
   int max_step_tokens = 512;     // rows of one forward pass (decode + prefill chunks)
   int max_positions = 2048;      // longest prompt + completion
   std::size_t kv_bytes_max = 0;  // KV pool; 0 = room for max_batch sequences of max_positions
+  // Verifies drafted tokens (n-grams of a sequence and its prefix group) where passes of few rows leave room for more
+  // and it pays. Changes speed, never a token or a log-prob.
+  bool speculation = true;
 };
 // Bound of max_positions: tables are made for as many.
 inline constexpr int kMaxPositionsLimit = 1 << 20;
@@ -66,6 +70,8 @@ struct EngineStep {
   int prefill_tokens = 0;
   int recomputed_tokens = 0;  // of prefill_tokens: computed before, here (preempted) or elsewhere (partial)
   int preempted = 0;          // sequences that gave way in this step
+  int draft_tokens = 0;       // further rows of this pass, which verify drafts
+  int accepted_tokens = 0;    // of draft_tokens: those that were drawn, so the step has as many tokens more
   std::vector<RolloutOutput> finished;
   struct Event {
     std::uint64_t id;

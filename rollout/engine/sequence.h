@@ -31,6 +31,7 @@ struct Sequence {
   int kv_length = 0;      // positions whose keys and values stand in the blocks
   int computed_once = 0;  // positions computed before, here or where the sequence came from
   KvBlockLease lease;
+  bool speculation = true;       // as its request says
   bool computes_prefix = false;  // its group waits for it to prefill the prompt
   FinishReason finish_reason = FinishReason::kNone;
 

@@ -20,12 +20,12 @@ void AttentionPlan::clear() {
   blocks_.clear();
 }
 
-void AttentionPlan::add_sequence(int num_rows, int position_begin, std::span<float* const> blocks) {
+void AttentionPlan::add_sequence(int num_rows, int position_begin, std::span<float* const> blocks, int parent) {
   CHECK(num_rows >= 0 && position_begin >= 0);
-  if (num_rows == 0) return;
+  CHECK(parent >= -1 && parent < static_cast<int>(sequences_.size()));
   const int num_blocks = (position_begin + num_rows + kernels::kPanel - 1) / kernels::kPanel;
   CHECK_MSG(static_cast<std::size_t>(num_blocks) <= blocks.size(), "KV blocks of the new rows are missing");
-  sequences_.push_back({num_rows, position_begin, blocks_.size()});
+  sequences_.push_back({num_rows, position_begin, blocks_.size(), parent, this->num_rows()});
   blocks_.insert(blocks_.end(), blocks.begin(), blocks.begin() + num_blocks);
   for (int i = 0; i < num_rows; ++i) positions_.push_back(position_begin + i);
 }
@@ -37,18 +37,28 @@ void AttentionPlan::run(Lane& lane, const ModelConfig& config, std::size_t layer
 
   writes_.clear();
   rows_.clear();
-  std::ptrdiff_t row = 0;
+  const auto write = [&](float* const* blocks, int position, std::ptrdiff_t row) {
+    const float* k = qkv + row * stride + q_size;
+    writes_.push_back({blocks[position / kernels::kPanel], position % kernels::kPanel, k, k + kv_size});
+  };
   for (const Sequence& sequence : sequences_) {
+    if (sequence.num_rows == 0) continue;
     float* const* blocks = layer_blocks_.data() + sequence.block_begin;
+    const std::ptrdiff_t row = sequence.first_row;
     rows_.push_back({.q = qkv + row * stride,
                      .out = out + row * q_size,
                      .num_rows = sequence.num_rows,
                      .position_begin = sequence.position_begin,
                      .blocks = blocks});
-    for (int i = 0; i < sequence.num_rows; ++i, ++row) {
-      const int position = sequence.position_begin + i;
-      const float* k = qkv + row * stride + q_size;
-      writes_.push_back({blocks[position / kernels::kPanel], position % kernels::kPanel, k, k + kv_size});
+    for (int i = 0; i < sequence.num_rows; ++i) write(blocks, sequence.position_begin + i, row + i);
+    // From here back to where the first of its ancestors begins.
+    int position = sequence.position_begin - 1;
+    for (int parent = sequence.parent; parent >= 0;) {
+      const Sequence& ancestor = sequences_[static_cast<std::size_t>(parent)];
+      for (; position >= ancestor.position_begin; --position) {
+        write(blocks, position, ancestor.first_row + position - ancestor.position_begin);
+      }
+      parent = ancestor.parent;
     }
   }
   kernels::write_kv(lane, writes_, config.num_kv_heads, config.head_dim);

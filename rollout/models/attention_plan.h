@@ -20,7 +20,10 @@ class AttentionPlan {
   void clear();
   // The next `num_rows` rows of the pass are positions position_begin .. of one sequence, whose KV blocks, position 0
   // on, are `blocks` (copied). Two sequences may share blocks that neither writes.
-  void add_sequence(int num_rows, int position_begin, std::span<float* const> blocks);
+  // With a `parent`, the number of an earlier call: the rows of that one before position_begin are its past as well,
+  // those of the parent's parent likewise; they are written to `blocks` too, which must not be those of the parent
+  // there.
+  void add_sequence(int num_rows, int position_begin, std::span<float* const> blocks, int parent = -1);
 
   int num_rows() const { return static_cast<int>(positions_.size()); }
   std::span<const std::int32_t> positions() const { return positions_; }
@@ -34,6 +37,8 @@ class AttentionPlan {
     int num_rows = 0;
     int position_begin = 0;
     std::size_t block_begin = 0;  // of its blocks in blocks_
+    int parent = -1;
+    int first_row = 0;  // of the pass
   };
   std::vector<Sequence> sequences_;
   std::vector<std::int32_t> positions_;

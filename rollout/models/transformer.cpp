@@ -50,8 +50,10 @@ std::size_t Transformer::kv_block_floats() const {
 // What a caller may get wrong, and what would then read or write outside of a buffer.
 void Transformer::check(const ForwardBatch& batch) const {
   std::size_t rows = 0;
-  for (const SequenceRows& sequence : batch.sequences) {
+  for (std::size_t i = 0; i < batch.sequences.size(); ++i) {
+    const SequenceRows& sequence = batch.sequences[i];
     CHECK(sequence.num_rows >= 0 && sequence.position_begin >= 0);
+    CHECK(sequence.parent < static_cast<int>(i));
     CHECK_MSG(sequence.position_begin + sequence.num_rows <= max_positions_,
               "a sequence goes on past position " + std::to_string(max_positions_));
     rows += static_cast<std::size_t>(sequence.num_rows);
@@ -72,7 +74,7 @@ std::span<const float> Transformer::forward(Lane& lane, const ForwardBatch& batc
   AttentionPlan& plan = scratch_->plan;
   plan.clear();
   for (const SequenceRows& sequence : batch.sequences) {
-    plan.add_sequence(sequence.num_rows, sequence.position_begin, sequence.blocks);
+    plan.add_sequence(sequence.num_rows, sequence.position_begin, sequence.blocks, sequence.parent);
   }
 
   const std::size_t rows = rounded_rows(batch.tokens.size());

@@ -24,6 +24,10 @@ struct SequenceRows {
   // Base of each KV block of the sequence, position 0 on; a block holds all layers:
   // layer l at base + l * kernels::kv_block_floats(num_kv_heads, head_dim). Blocks of the new rows must be there.
   std::span<float* const> blocks;
+  // A fork of an earlier entry of the pass, when not -1: it goes on after that one's position_begin' .. position_begin
+  // - 1, which this pass computes there (or where that one forked), and whose keys and values are written to its blocks
+  // too.
+  int parent = -1;
 };
 
 struct ForwardBatch {

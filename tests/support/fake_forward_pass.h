@@ -18,7 +18,8 @@ namespace jigsaw::testing {
 
 class FakeForwardPass final : public ForwardPass {
  public:
-  explicit FakeForwardPass(int vocab_size) : vocab_size_(vocab_size) {}
+  // `memory`: logits follow from as many last tokens only, so that text repeats itself; 0 = from all.
+  explicit FakeForwardPass(int vocab_size, std::size_t memory = 0) : vocab_size_(vocab_size), memory_(memory) {}
 
   int vocab_size() const override { return vocab_size_; }
   std::size_t kv_block_floats() const override { return 2 * kPositionsPerBlock; }
@@ -27,13 +28,27 @@ class FakeForwardPass final : public ForwardPass {
     std::set<const float*> written;
     logits_.clear();
     std::size_t row = 0, next_logit_row = 0;
+    std::vector<std::size_t> first_rows;
     for (const SequenceRows& sequence : batch.sequences) {
+      first_rows.push_back(row);
+      int position = sequence.position_begin - 1;
+      for (int parent = sequence.parent; parent >= 0;) {
+        const SequenceRows& ancestor = batch.sequences[static_cast<std::size_t>(parent)];
+        const std::size_t first = first_rows.at(static_cast<std::size_t>(parent));
+        for (; position >= ancestor.position_begin; --position) {
+          CHECK(position - ancestor.position_begin < ancestor.num_rows);
+          write(sequence, position, batch.tokens[first + static_cast<std::size_t>(position - ancestor.position_begin)],
+                written);
+        }
+        parent = ancestor.parent;
+      }
       for (int i = 0; i < sequence.num_rows; ++i, ++row) {
         write(sequence, sequence.position_begin + i, batch.tokens[row], written);
         if (next_logit_row == batch.logit_rows.size()) continue;
         if (batch.logit_rows[next_logit_row] != static_cast<std::int32_t>(row)) continue;
         ++next_logit_row;
-        const std::vector<float> logits = logits_after(read(sequence, sequence.position_begin + i), vocab_size_);
+        const std::vector<float> logits =
+            logits_after(read(sequence, sequence.position_begin + i), vocab_size_, memory_);
         logits_.insert(logits_.end(), logits.begin(), logits.end());
       }
     }
@@ -42,7 +57,8 @@ class FakeForwardPass final : public ForwardPass {
   }
 
   // What the model says after these tokens.
-  static std::vector<float> logits_after(std::span<const TokenId> tokens, int vocab_size) {
+  static std::vector<float> logits_after(std::span<const TokenId> tokens, int vocab_size, std::size_t memory = 0) {
+    if (memory > 0 && tokens.size() > memory) tokens = tokens.last(memory);
     std::uint64_t hash = 1;
     for (const TokenId token : tokens) hash = philox_key(hash, static_cast<std::uint64_t>(token), 0);
     std::vector<float> logits;
@@ -77,6 +93,7 @@ class FakeForwardPass final : public ForwardPass {
   }
 
   int vocab_size_;
+  std::size_t memory_;
   std::vector<float> logits_;
 };
 

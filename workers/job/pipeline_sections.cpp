@@ -202,6 +202,9 @@ void read_rollout(YamlSection& yaml, PipelineConfig& pipeline) {
   double kv_mb = 0;
   section.read("kv_mb", kv_mb, 0, 1e9);
   engine.kv_bytes_max = static_cast<std::size_t>(kv_mb * (1 << 20));
+  std::string speculation = engine.speculation ? "auto" : "off";
+  section.read_choice("speculation", speculation, {"auto", "off"});
+  engine.speculation = speculation == "auto";
   section.finish();
 }
 

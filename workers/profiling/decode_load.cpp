@@ -29,6 +29,7 @@ Status DecodeLoad::submit() {
     request.id = static_cast<std::uint64_t>(i);
     request.random_key = static_cast<std::uint64_t>(rounds_);
     request.sampling = options_.sampling;
+    request.speculation = false;
     for (int t = 0; t < options_.prompt_tokens; ++t) request.prompt.push_back((i + t) % options_.vocab_size);
     JIGSAW_RETURN_IF_ERROR(engine_.submit(std::move(request)));
   }

@@ -14,6 +14,7 @@
 #include "rollout/engine/rollout_engine.h"
 #include "tests/rollout/engine/naive_generation.h"
 #include "tests/rollout/models/model_testing.h"
+#include "tests/support/fake_clock.h"
 #include "tests/support/fake_forward_pass.h"
 
 namespace jigsaw::testing {
@@ -21,14 +22,15 @@ namespace jigsaw::testing {
 inline constexpr int kFakeVocab = 13;
 inline constexpr TokenId kFakeEos = 12;
 
-// `num_blocks` 0: as many as the options ask for.
+// `num_blocks` 0: as many as the options ask for. Its clock stands still, so no draft ever pays.
 inline std::unique_ptr<RolloutEngine> fake_engine(EngineOptions options, int num_blocks = 0,
                                                   const Tokenizer* tokenizer = nullptr) {
   auto model = std::make_unique<FakeForwardPass>(kFakeVocab);
   if (num_blocks > 0) {
     options.kv_bytes_max = static_cast<std::size_t>(num_blocks) * model->kv_block_floats() * sizeof(float);
   }
-  auto engine = make_rollout_engine(std::move(model), {kFakeEos}, tokenizer, options);
+  static const FakeClock still;
+  auto engine = make_rollout_engine(std::move(model), {kFakeEos}, tokenizer, options, still);
   CHECK_MSG(engine.ok(), engine.error().message());
   return std::move(engine).value();
 }
@@ -68,6 +70,7 @@ struct RunTotals {
   std::map<std::uint64_t, RolloutOutput> outputs;
   std::map<std::uint64_t, std::vector<TokenId>> streamed;
   int num_steps = 0, prefill_tokens = 0, decode_tokens = 0, recomputed_tokens = 0, preempted = 0;
+  int draft_tokens = 0, accepted_tokens = 0;
 
   void add(EngineStep step) {
     ++num_steps;
@@ -75,6 +78,9 @@ struct RunTotals {
     decode_tokens += step.decode_tokens;
     recomputed_tokens += step.recomputed_tokens;
     preempted += step.preempted;
+    draft_tokens += step.draft_tokens;
+    accepted_tokens += step.accepted_tokens;
+    EXPECT_LE(step.accepted_tokens, step.draft_tokens);
     EXPECT_TRUE(std::is_sorted(step.events.begin(), step.events.end(),
                                [](const auto& a, const auto& b) { return a.id < b.id; }));
     for (const auto& event : step.events) streamed[event.id].push_back(event.token);

@@ -20,8 +20,8 @@ namespace jigsaw::testing {
 // Logits after `tokens`, which grow by what was drawn from one call to the next.
 using NextLogits = std::function<std::vector<float>(std::span<const TokenId> tokens)>;
 
-inline NextLogits fake_logits(int vocab_size) {
-  return [=](std::span<const TokenId> tokens) { return FakeForwardPass::logits_after(tokens, vocab_size); };
+inline NextLogits fake_logits(int vocab_size, std::size_t memory = 0) {
+  return [=](std::span<const TokenId> tokens) { return FakeForwardPass::logits_after(tokens, vocab_size, memory); };
 }
 
 // A transformer of its own that runs each token in a pass of its own.

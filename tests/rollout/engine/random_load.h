@@ -15,6 +15,7 @@
 
 #include "tests/rollout/engine/engine_testing.h"
 #include "tests/support/fake_tokenizer.h"
+#include "tests/support/timed_forward_pass.h"
 
 namespace jigsaw::testing {
 
@@ -39,10 +40,17 @@ class Load {
     options_.max_step_tokens = 1 + below(below(2) == 0 ? 8 : 60);
     options_.max_positions = 20 + below(120);
     const int num_blocks = num_blocks_for(options_.max_positions) + below(6);
-    auto pass = model.make_pass(options_.max_positions);
+    options_.speculation = below(4) != 0;
+    // As fast with drafts as without, or nearly so: some is drafted as often as can be.
+    const int microseconds_per_row = below(3) * 5;
+    auto pass = std::make_unique<TimedForwardPass>(
+        model.make_pass(options_.max_positions), clock_, [microseconds_per_row](std::size_t rows) {
+          return std::chrono::microseconds(1000 + microseconds_per_row * static_cast<int>(rows));
+        });
     options_.kv_bytes_max = static_cast<std::size_t>(num_blocks) * pass->kv_block_floats() * sizeof(float);
     engine_ =
-        std::move(make_rollout_engine(std::move(pass), {model.eos_token}, &load_tokenizer_fake(), options_)).value();
+        std::move(make_rollout_engine(std::move(pass), {model.eos_token}, &load_tokenizer_fake(), options_, clock_))
+            .value();
     for (int i = 0; i < 4; ++i) prompts_.push_back(tokens_of_prompt(1 + below(options_.max_positions - 1)));
   }
 
@@ -53,7 +61,9 @@ class Load {
     while (!to_come_.empty() || !engine_->idle()) {
       for (int i = below(4); i > 0 && !to_come_.empty(); --i) submit_next();
       if (below(12) == 0) cancel_one();
-      totals_.add(engine_->step(lane_));
+      EngineStep step = engine_->step(lane_);
+      ASSERT_LE(step.decode_tokens + step.prefill_tokens + step.draft_tokens, options_.max_step_tokens);
+      totals_.add(std::move(step));
       engine_->check_integrity();
       if (engine_->idle() && below(2) == 0) engine_->on_weights_changed();
       ASSERT_LT(++num_steps, 20000) << "stuck";
@@ -70,6 +80,8 @@ class Load {
 
   // For the tests to see that their loads do press.
   int preempted() const { return totals_.preempted; }
+  int num_drafted() const { return totals_.draft_tokens; }
+  int num_accepted() const { return totals_.accepted_tokens; }
   int num_cancelled() const { return num_cancelled_; }
   int num_adopted() const { return num_adopted_; }  // came back with their keys and values, and went on from them
 
@@ -164,6 +176,7 @@ class Load {
   const LoadModel& model_;
   std::mt19937_64 random_;
   Lane lane_;
+  FakeClock clock_;
   EngineOptions options_;
   std::unique_ptr<RolloutEngine> engine_;
   std::vector<std::vector<TokenId>> prompts_;

@@ -96,6 +96,50 @@ TEST_P(TransformerTest, SequencesMayShareTheBlocksOfTheirPrefix) {
   }
 }
 
+// A chain of 5 rows over a block's end, a fork after its second row, and one of the fork after its first; then each
+// goes on.
+TEST_P(TransformerTest, ForksSeeTheirOwnPath) {
+  const int vocab = weights_->config().vocab_size;
+  const auto prefix = random_tokens(14, vocab, 5);
+  const std::vector<std::vector<std::int32_t>> own = {random_tokens(5, vocab, 6), random_tokens(3, vocab, 7),
+                                                      random_tokens(2, vocab, 8)};
+  const std::vector<int> begins = {14, 16, 17};
+  std::vector<std::vector<std::int32_t>> paths(3, prefix);
+  for (std::size_t i = 0; i < 3; ++i) {
+    if (i > 0) paths[i].assign(paths[i - 1].begin(), paths[i - 1].begin() + begins[i]);
+    paths[i].insert(paths[i].end(), own[i].begin(), own[i].end());
+  }
+
+  std::vector<KvBlocks> kv;
+  std::vector<std::int32_t> tokens, wanted;
+  std::vector<SequenceRows> rows;
+  for (std::size_t i = 0; i < 3; ++i) {
+    kv.emplace_back(transformer_, 32);
+    const SequenceRows before{14, 0, kv[i].blocks()};
+    transformer_.forward(lane_, {prefix, {&before, 1}, {}});
+    tokens.insert(tokens.end(), own[i].begin(), own[i].end());
+    rows.push_back({static_cast<int>(own[i].size()), begins[i], kv[i].blocks(), static_cast<int>(i) - 1});
+  }
+  for (std::int32_t row = 0; row < 10; ++row) wanted.push_back(row);
+  const auto logits = transformer_.forward(lane_, {tokens, rows, wanted});
+  Transformer alone(*weights_, kMaxPositions);
+  std::size_t row = 0;
+  for (std::size_t i = 0; i < 3; ++i) {
+    const auto expected = logits_in_chunks(alone, lane_, paths[i], {64});
+    const std::size_t count = own[i].size() * vocab_;
+    EXPECT_EQ(bits(logits.subspan(row * vocab_, count)), bits(std::span(expected).last(count))) << "branch " << i;
+    row += own[i].size();
+  }
+  for (std::size_t i = 0; i < 3; ++i) {
+    const std::vector<std::int32_t> next = {7}, first = {0};
+    const SequenceRows after{1, static_cast<int>(paths[i].size()), kv[i].blocks()};
+    const auto continued = bits(transformer_.forward(lane_, {next, {&after, 1}, first}));
+    paths[i].push_back(7);
+    const auto expected = logits_in_chunks(alone, lane_, paths[i], {64});
+    EXPECT_EQ(continued, bits(std::span(expected).last(vocab_))) << "branch " << i;
+  }
+}
+
 TEST_P(TransformerTest, ThreadsDoNotChangeABit) {
   const auto tokens = random_tokens(90, weights_->config().vocab_size, 6);
   const auto expected = bits(logits_in_chunks(transformer_, lane_, tokens, {90}));
