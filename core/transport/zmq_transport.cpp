@@ -12,15 +12,18 @@ namespace jigsaw {
 namespace {
 
 constexpr SocketLimits kLimits{.message_bytes_max = kMessageBytesMax, .queued_messages_max = kQueuedMessagesMax};
+constexpr int kReceivedMessagesMax = 1024;          // of each worker, before the controller takes them
 constexpr std::chrono::milliseconds kLinger{2000};  // last messages (a failure's reason) get this long to leave
 
 class RouterTransport : public ServerTransport {
  public:
-  RouterTransport(const CurveKeys& keys, std::span<const std::string> worker_keys)
+  RouterTransport(const CurveKeys& keys, std::span<const std::string> worker_keys, std::size_t received_bytes_max)
       : gatekeeper_(context_), router_(context_, zmq::socket_type::router) {
     for (std::size_t i = 0; i < worker_keys.size(); ++i) peers_by_key_[worker_keys[i]] = static_cast<PeerId>(i + 1);
     allow_known();
-    set_common_options(router_, kLimits, kLinger);
+    set_common_options(router_, {received_bytes_max, kQueuedMessagesMax}, kLinger);
+    // What is not taken yet stays with the worker that sent it, and fills its queue, not this process's memory.
+    router_.set(zmq::sockopt::rcvhwm, kReceivedMessagesMax);
     router_.set(zmq::sockopt::router_mandatory, true);  // an absent peer is an error and no silence
     Gatekeeper::guard(router_, keys.secret_key);
     router_.bind("tcp://127.0.0.1:*");
@@ -127,9 +130,10 @@ class DealerTransport : public Transport {
 
 }  // namespace
 
-Result<ZmqServer> listen_for_workers(const CurveKeys& keys, std::span<const std::string> worker_keys) {
+Result<ZmqServer> listen_for_workers(const CurveKeys& keys, std::span<const std::string> worker_keys,
+                                     std::size_t received_bytes_max) {
   try {
-    auto transport = std::make_unique<RouterTransport>(keys, worker_keys);
+    auto transport = std::make_unique<RouterTransport>(keys, worker_keys, received_bytes_max);
     std::string endpoint = transport->endpoint();
     return ZmqServer{std::move(transport), std::move(endpoint)};
   } catch (const zmq::error_t& error) {

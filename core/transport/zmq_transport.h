@@ -22,8 +22,10 @@ struct ZmqServer {
   std::unique_ptr<ServerTransport> transport;
   std::string endpoint;  // "tcp://127.0.0.1:PORT", for the workers
 };
-// worker_keys[i] is the public key of worker i + 1.
-Result<ZmqServer> listen_for_workers(const CurveKeys& keys, std::span<const std::string> worker_keys);
+// worker_keys[i] is the public key of worker i + 1. Whoever sends a message larger than `received_bytes_max` loses its
+// connection.
+Result<ZmqServer> listen_for_workers(const CurveKeys& keys, std::span<const std::string> worker_keys,
+                                     std::size_t received_bytes_max = kMessageBytesMax);
 
 Result<std::unique_ptr<Transport>> connect_to_controller(const CurveKeys& keys, const std::string& endpoint,
                                                          const std::string& controller_public_key);

@@ -18,6 +18,7 @@ namespace fs = std::filesystem;
 
 constexpr char kFile[] = "control.json";
 constexpr std::size_t kBytesMax = 4096;
+constexpr std::size_t kRequestBytesMax = 64 << 10;  // a request is a name and a number, or a key
 constexpr std::chrono::seconds kAnswerMax{20};
 
 struct Address {
@@ -64,7 +65,8 @@ bool has_ended(const Address& address) {
 Result<std::unique_ptr<ControlServer>> ControlServer::open(const fs::path& run_folder) {
   JIGSAW_ASSIGN_OR_RETURN(const CurveKeys keys, make_curve_keys());
   JIGSAW_ASSIGN_OR_RETURN(const CurveKeys asker, make_curve_keys());
-  JIGSAW_ASSIGN_OR_RETURN(ZmqServer server, listen_for_workers(keys, std::vector<std::string>{asker.public_key}));
+  JIGSAW_ASSIGN_OR_RETURN(ZmqServer server,
+                          listen_for_workers(keys, std::vector<std::string>{asker.public_key}, kRequestBytesMax));
   const fs::path path = run_folder / kFile;
   const nlohmann::ordered_json json = {{"endpoint", server.endpoint},    {"machine", machine_name()},
                                        {"process", ::getpid()},          {"controller_key", keys.public_key},

@@ -1,8 +1,12 @@
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <zmq.hpp>
 
 #include "core/transport/inproc_transport.h"
 #include "core/transport/zmq_transport.h"
@@ -74,6 +78,91 @@ TEST_F(ZmqTransportTest, TheSenderIsKnownByItsKey) {
     ASSERT_TRUE(received.ok() && received->has_value());
     EXPECT_EQ((*received)->from, (*received)->bytes == "first" ? 1u : 2u);
   }
+}
+
+// The three ways to come without the right key; none hears or says anything, and members are served as before.
+TEST_F(ZmqTransportTest, WhoHasNoKeyOrAnotherMechanismNeitherSaysNorHearsAnything) {
+  zmq::context_t context;
+  zmq::socket_t null(context, zmq::socket_type::dealer), plain(context, zmq::socket_type::dealer),
+      wrong_server(context, zmq::socket_type::dealer);
+  plain.set(zmq::sockopt::plain_username, "worker");
+  plain.set(zmq::sockopt::plain_password, "1");
+  // A member's own keys, but it takes somebody else for the controller.
+  wrong_server.set(zmq::sockopt::curve_serverkey, second_keys_.public_key);
+  wrong_server.set(zmq::sockopt::curve_publickey, worker_keys_.public_key);
+  wrong_server.set(zmq::sockopt::curve_secretkey, worker_keys_.secret_key);
+  for (zmq::socket_t* socket : {&null, &plain, &wrong_server}) {
+    socket->set(zmq::sockopt::linger, 0);
+    socket->set(zmq::sockopt::rcvtimeo, static_cast<int>(kShort.count()));
+    socket->connect(server_.endpoint);
+    socket->send(zmq::str_buffer("let me in"));
+  }
+  const auto received = server_.transport->receive(kShort);
+  ASSERT_TRUE(received.ok());
+  EXPECT_FALSE(received->has_value());
+  EXPECT_FALSE(server_.transport->send(1, "for worker 1").ok());
+  const auto worker = connect(second_keys_);
+  ASSERT_TRUE(worker->send(kControllerPeer, "hello").ok());
+  const auto hello = server_.transport->receive(kLong);
+  ASSERT_TRUE(hello.ok() && hello->has_value());
+  EXPECT_EQ((*hello)->from, 2u);
+  ASSERT_TRUE(server_.transport->send(2, "for worker 2").ok());
+  for (zmq::socket_t* socket : {&null, &plain, &wrong_server}) {
+    zmq::message_t heard;
+    EXPECT_FALSE(socket->recv(heard).has_value());
+  }
+}
+
+// Whoever takes the controller's port learns nothing, for want of its secret key.
+TEST_F(ZmqTransportTest, AWorkerSaysNothingToAnImpostor) {
+  const auto impostor = *listen_for_workers(*make_curve_keys(), std::vector<std::string>{worker_keys_.public_key});
+  const auto worker = *connect_to_controller(worker_keys_, impostor.endpoint, controller_keys_.public_key);
+  ASSERT_TRUE(worker->send(kControllerPeer, "a secret").ok());  // queued on its own side
+  EXPECT_FALSE(impostor.transport->receive(kShort)->has_value());
+}
+
+TEST_F(ZmqTransportTest, OversizeEndsTheConnectionAndTheNextMessageArrives) {
+  const auto server = *listen_for_workers(controller_keys_, std::vector<std::string>{worker_keys_.public_key}, 1000);
+  const auto worker = *connect_to_controller(worker_keys_, server.endpoint, controller_keys_.public_key);
+  ASSERT_TRUE(worker->send(kControllerPeer, std::string(1000, 'x')).ok());
+  const auto fits = server.transport->receive(kLong);
+  ASSERT_TRUE(fits.ok() && fits->has_value());
+  ASSERT_TRUE(worker->send(kControllerPeer, std::string(2000, 'x')).ok());
+  EXPECT_FALSE(server.transport->receive(kShort)->has_value());
+  const auto again = *connect_to_controller(worker_keys_, server.endpoint, controller_keys_.public_key);
+  ASSERT_TRUE(again->send(kControllerPeer, "small").ok());
+  const auto small = server.transport->receive(kLong);
+  ASSERT_TRUE(small.ok() && small->has_value());
+  EXPECT_EQ((*small)->bytes, "small");
+}
+
+// Connections that say nothing, or stop half-way, and strangers whose handshakes are refused again and again.
+TEST_F(ZmqTransportTest, AFloodOfHandshakesKeepsNoMemberOut) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port =
+      htons(static_cast<std::uint16_t>(std::stoi(server_.endpoint.substr(server_.endpoint.rfind(':') + 1))));
+  std::vector<int> connections;
+  const std::string greeting("\xff\0\0\0\0\0\0\0\1\x7f\3", 11);
+  for (int i = 0; i < 300; ++i) {
+    const int connection = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    ASSERT_GE(connection, 0);
+    (void)::connect(connection, reinterpret_cast<const sockaddr*>(&address), sizeof(address));
+    if (i % 2 == 0) (void)!::send(connection, greeting.data(), greeting.size(), MSG_NOSIGNAL);
+    connections.push_back(connection);
+  }
+  std::vector<std::unique_ptr<Transport>> strangers;
+  for (int i = 0; i < 20; ++i) {
+    strangers.push_back(connect(*make_curve_keys()));
+    (void)strangers.back()->send(kControllerPeer, "let me in");
+  }
+  const auto worker = connect(worker_keys_);
+  ASSERT_TRUE(worker->send(kControllerPeer, "hello").ok());
+  const auto received = server_.transport->receive(4 * kLong);  // a full backlog makes it try again
+  for (const int connection : connections) ::close(connection);
+  ASSERT_TRUE(received.ok() && received->has_value());
+  EXPECT_EQ((*received)->bytes, "hello");
 }
 
 // A connection made anew is another one to ZeroMQ, and still the same worker.

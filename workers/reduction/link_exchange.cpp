@@ -104,7 +104,9 @@ void LinkExchange::ask(Fetch& fetch) {
 }
 
 void LinkExchange::on_request(PeerId from, const wire::GradientRequest& request) {
-  if (answer(from, request) || waiting_.size() >= kRequestsKept) return;
+  if (answer(from, request)) return;
+  const auto is_theirs = [from](const auto& waiting) { return waiting.first == from; };
+  if (static_cast<std::size_t>(std::ranges::count_if(waiting_, is_theirs)) >= kRequestsKept) return;
   waiting_.emplace_back(from, request);
 }
 
@@ -112,6 +114,8 @@ void LinkExchange::on_request(PeerId from, const wire::GradientRequest& request)
 bool LinkExchange::answer(PeerId to, const wire::GradientRequest& request) {
   if (request.attempt() > work_.attempt) return false;
   if (request.attempt() < work_.attempt || place_of(to) < 0) return true;  // nobody waits for that any more
+  const auto is_for_them = [to](const auto& entry) { return entry.first == to; };
+  if (static_cast<std::size_t>(std::ranges::count_if(outbox_, is_for_them)) >= kAnswersQueued) return false;
   const float* floats = nullptr;
   Segment there;
   if (request.of_result()) {

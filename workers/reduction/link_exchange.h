@@ -31,7 +31,10 @@ class LinkExchange : public GradientExchange {
   static constexpr std::size_t kChunkFloats = std::size_t{1} << 18;
   static constexpr int kChunksUnderWay = 8;  // asked of one peer at a time
   static constexpr std::chrono::milliseconds kAskAgainAfter{2000};
-  static constexpr std::size_t kRequestsKept = 4096;  // that cannot be answered yet
+  // Of one peer: answers that its link has not taken yet, and requests that wait for those, or for the sum. More are
+  // dropped, and asked again. A peer that keeps to kChunksUnderWay has far fewer.
+  static constexpr std::size_t kAnswersQueued = 32;
+  static constexpr std::size_t kRequestsKept = 1024;
 
   // The links outlive it. `self`: this worker; `pipeline`: of the job, told in each message.
   LinkExchange(PeerLinks& links, PeerId self, std::uint32_t pipeline, const Clock& clock);

@@ -188,6 +188,32 @@ TEST(LinkExchangeTest, AfterAnAttemptThatWasAbandonedTheNextOneCounts) {
   EXPECT_TRUE(same_bits(gradients.at(2), expected_sum(3)));
 }
 
+// A peer that asks without end and takes nothing: what is kept for it is bounded.
+TEST(LinkExchangeTest, AFloodOfRequestsIsNotAnsweredWithoutBound) {
+  Network network;
+  FakeClock clock;
+  FakeLinks links(1, network);
+  LinkExchange exchange(links, 1, 0, clock);
+  Lane lane(1);
+  SlotSum sum(2);
+  sum.add(lane, {0, 0}, AlignedFloats(64));
+  ASSERT_TRUE(exchange.start({.owners = {1, 2}, .participants = {1, 2}, .attempt = 1}, std::move(sum), 64).ok());
+  wire::GradientRequest request;
+  request.set_attempt(1);
+  request.set_count(32);
+  constexpr std::size_t kRequests = 20000;
+  for (std::size_t i = 0; i < kRequests; ++i) exchange.on_request(2, request);
+  std::size_t num_answers = 0;
+  for (std::size_t i = 0; i < kRequests; ++i) {
+    exchange.serve();
+    for (const Message& message : network) num_answers += message.content.has_gradient() ? 1 : 0;
+    if (network.empty()) break;
+    network.clear();
+  }
+  EXPECT_TRUE(network.empty());
+  EXPECT_EQ(num_answers, LinkExchange::kAnswersQueued + LinkExchange::kRequestsKept);
+}
+
 TEST(LinkExchangeTest, WhatDoesNotFitIsDropped) {
   Cluster cluster({1, 2}, 1);
   const ExchangeWork work{.owners = {1, 2}, .participants = {1, 2}, .attempt = 1};
