@@ -32,6 +32,8 @@ constexpr double kReshareGain = 1.005;
 // Simulated nodes that all sims of one decision may go through, which bounds its time; what is decided after that is
 // decided as it would be if all scores were equal.
 constexpr std::int64_t kSimulatedNodesMax = 40'000;
+// On more workers than are simulated, where a decision is one of many.
+constexpr std::int64_t kSimulatedNodesMaxOfMany = 10'000;
 // Of more pipelines those count that have something to do where it is decided.
 constexpr std::size_t kPipelinesMax = 8;
 
@@ -190,7 +192,10 @@ class Search {
   };
 
   // Whether there is time for more.
-  bool can_simulate() const { return num_simulated_ < kSimulatedNodesMax; }
+  bool can_simulate() const {
+    const bool are_all = plan_.num_workers() <= Outlook::kWorkersMax;
+    return num_simulated_ < (are_all ? kSimulatedNodesMax : kSimulatedNodesMaxOfMany);
+  }
 
   Prospect after(const std::vector<Move>& moves, BasePolicy base, const Changes& changes = {}) {
     num_simulated_ += outlook_.num_open();
