@@ -97,7 +97,6 @@ void CoRuns::observe(const Plan& plan, NodeRef ref, const CoRun& run, double wor
   if (layer.num_ended == 0 || account.surplus() < layer.least.surplus()) layer.least = std::move(account);
   if (++layer.num_ended < plan.num_workers()) return;
   learn(layer.least);
-  table_.doubt_what_is_worse_than_slices(kDoubt);
   layers_.erase(entry);
 }
 

@@ -38,8 +38,6 @@ class CoRuns {
  public:
   // Of the difference that a node shows, if it ran beside others all the time.
   static constexpr double kWeight = 0.2;
-  // Of what a pair's factors are above those of time slices, with each layer of updates: so that it is tried again.
-  static constexpr double kDoubt = 0.1;
   // What ran beside others for less than this part of its work says nothing of them.
   static constexpr double kPartMin = 0.1;
 

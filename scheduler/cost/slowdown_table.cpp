@@ -102,18 +102,6 @@ void SlowdownTable::observe(SubStageKind kind, SubStageKind beside, double share
   }
 }
 
-void SlowdownTable::doubt_what_is_worse_than_slices(double weight) {
-  for (auto& of_first : pairs_) {
-    for (Pair& pair : of_first) {
-      for (Known& known : pair) {
-        Factors& factors = known.factors;
-        factors.first -= weight * std::max(0.0, factors.first - 1 / known.share);
-        factors.second -= weight * std::max(0.0, factors.second - 1 / (1 - known.share));
-      }
-    }
-  }
-}
-
 std::vector<double> SlowdownTable::rates(std::span<const SubStageKind> kinds, std::span<const double> weights) const {
   CHECK(kinds.size() == weights.size());
   std::vector<double> rates;

@@ -33,10 +33,6 @@ class SlowdownTable {
   static constexpr double kReach = 0.25, kRatioMax = 2, kFactorMin = 0.5, kFactorMax = 1000;
   void observe(SubStageKind kind, SubStageKind beside, double share, double ratio, double weight);
 
-  // Factors that are worse than time slices move towards those by `weight` of the way: a pair that is thought to be bad
-  // company is never run together, and so would never be seen to be better.
-  void doubt_what_is_worse_than_slices(double weight);
-
   // 1 / factor of each of several sub-stages that run together with these weights: of any number the slowdowns by each
   // single other add up.
   std::vector<double> rates(std::span<const SubStageKind> kinds, std::span<const double> weights) const;

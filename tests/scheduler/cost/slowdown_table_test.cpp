@@ -111,13 +111,6 @@ TEST(SlowdownTableTest, AnObservationOfAnUnknownPairMakesAnEntry) {
   expect_near(table.factors(Kind::kUpdate, Kind::kLogprob, 0.5), {1.9, 2});  // from 2 a fifth of the way
 }
 
-TEST(SlowdownTableTest, WhatIsWorseThanSlicesIsDoubted) {
-  SlowdownTable table;
-  table.set(Kind::kPrefill, Kind::kUpdate, 0.25, {6, 1.1});  // slices: 4 and 1.33
-  table.doubt_what_is_worse_than_slices(0.5);
-  expect_near(table.factors(Kind::kPrefill, Kind::kUpdate, 0.25), {5, 1.1});
-}
-
 TEST(SlowdownTableTest, SlowdownsOfSeveralAddUp) {
   SlowdownTable table;
   const std::vector kinds = {Kind::kUpdate, Kind::kDecodeTail, Kind::kLogprob};

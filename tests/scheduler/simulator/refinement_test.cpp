@@ -70,13 +70,12 @@ class RefinementTest : public testing::Test {
   const SlowdownTable truth_ = profile_.slowdown_table();
 };
 
-TEST_F(RefinementTest, TablesThatAreWrongComeCloseToTheTruth) {
-  for (const double wrong : {0.5, 2.0}) {
-    const SlowdownTable bad = scaled(truth_, wrong);
-    const Outcome outcome = run(pair(60, 1), 1, bad);
-    EXPECT_LT(error_of(outcome.learnt), 0.35 * error_of(bad)) << wrong;
-    EXPECT_LT(error_of(outcome.learnt), 0.15) << wrong;
-  }
+// One that is too good. One that is too bad keeps sub-stages apart, so that nothing is seen of them together.
+TEST_F(RefinementTest, ATableThatIsTooGoodComesCloseToTheTruth) {
+  const SlowdownTable bad = scaled(truth_, 0.5);
+  const Outcome outcome = run(pair(30, 1), 1, bad);
+  EXPECT_LT(error_of(outcome.learnt), 0.35 * error_of(bad));
+  EXPECT_LT(error_of(outcome.learnt), 0.1);
 }
 
 TEST_F(RefinementTest, WithATrueTableNothingMuchChanges) {
