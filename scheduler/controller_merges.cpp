@@ -50,6 +50,9 @@ Status Controller::on_moved(const wire::RolloutsMoved& moved) {
            plan_.spec(ref.pipeline).name, ref.step, from->second.worker, moved.samples_size(), moved.num_by_kv_copy(),
            moved.num_left(), moved.pause_s());
   num_moved_ += moved.samples_size();
+  if (!(moved.pause_s() >= 0 && moved.pause_s() < 3600)) {
+    return Error(ErrorCode::kCorrupt, "moved rollouts with a pause that is no time");
+  }
   if (moved.samples_size() > 0) {
     capacity_.merge_s += kPauseWeight * (moved.pause_s() - capacity_.merge_s);
     auto& has_moved = pipelines_[static_cast<std::size_t>(ref.pipeline)].moved;

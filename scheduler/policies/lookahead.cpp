@@ -462,10 +462,17 @@ class Search {
   std::map<GroupKey, std::size_t> group_of_;
 };
 
-// Before anything is known of a pipeline.
+// Before anything is known of a pipeline. Where whoever waits leaves its time slices to the others, who came first has
+// the precedence: pipelines that begin together would otherwise stay in step, and compute and wait at the same times.
 Decision start_all(const Plan& plan, const Capacity& capacity, Clock::TimePoint now) {
   Decision decision = GreedyPolicy().choose(plan, capacity, now);
-  for (DispatchChoice& choice : decision.start) choice.reason = "no step has ended yet to predict from";
+  Placement placement(plan, capacity);
+  for (DispatchChoice& choice : decision.start) {
+    choice.reason = "no step has ended yet to predict from";
+    if (!capacity.is_work_conserving) continue;
+    const bool is_first = placement.admission().num_computing(plan.node(choice.node).worker) == 0;
+    choice.share = placement.add(choice.node, is_first ? 1.0 : capacity.splits.front());
+  }
   return decision;
 }
 

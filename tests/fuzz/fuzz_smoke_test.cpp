@@ -14,6 +14,9 @@
 #include "tests/fuzz/fuzz_targets.h"
 
 namespace jigsaw::fuzz {
+
+static void PrintTo(const Target& target, std::ostream* out) { *out << target.name; }  // GoogleTest finds it by name
+
 namespace {
 
 constexpr std::size_t kBytesMax = 65536;

@@ -172,8 +172,8 @@ TEST_F(ControllerCommandsTest, WrongRequestsAreAnsweredAndEndNothing) {
   EXPECT_EQ(summary->workers_lost, 0);
   ASSERT_EQ(asker.replies.size(), 6u);
   EXPECT_EQ(asker.replies[0].error(), "there is no pipeline 'sord'; did you mean 'sort'?");
-  EXPECT_EQ(asker.replies[1].error(), "a weight is a number above 0");
-  EXPECT_EQ(asker.replies[2].error(), "a weight is a number above 0");
+  EXPECT_EQ(asker.replies[1].error(), "a weight is a number from 0.001 to 1000");
+  EXPECT_EQ(asker.replies[2].error(), "a weight is a number from 0.001 to 1000");
   EXPECT_EQ(asker.replies[3].error(), "the request asks for nothing");
   EXPECT_THAT(asker.replies[4].error(), HasSubstr("no message"));
   EXPECT_EQ(asker.replies[5].error(), "this is no key");

@@ -76,6 +76,15 @@ TEST(LookaheadTest, BeforeAnythingIsKnownItStartsAll) {
   EXPECT_THAT(decision.start[0].reason, HasSubstr("no step has ended yet"));
 }
 
+TEST(LookaheadTest, BeforeAnythingIsKnownTimeSlicesGoToWhoCameFirst) {
+  const Plan plan = plan_of(2, 1, Forecast());
+  const Capacity capacity{.num_workers = 1, .splits = {0.05, 0.5, 0.95}, .is_work_conserving = true};
+  const Decision decision = LookaheadPolicy().choose(plan, capacity, kNow);
+  ASSERT_THAT(decision.start, SizeIs(2));
+  EXPECT_EQ(decision.start[0].node.pipeline, 0);
+  EXPECT_NEAR(decision.start[0].share / decision.start[1].share, 19, 1e-6);
+}
+
 TEST(LookaheadTest, EveryChoiceTellsItsOptions) {
   const Plan plan = plan_of(2, 1, forecast_of(0, 1, 2, 1, 1));
   const Decision decision = LookaheadPolicy().choose(plan, {.num_workers = 1}, kNow);

@@ -6,14 +6,13 @@
 #include <memory>
 #include <thread>
 #include <utility>
-#include <zmq.hpp>
 
 #include "core/check.h"
 #include "core/lane.h"
 #include "core/median.h"
+#include "core/transport/plain_links.h"
 #include "migration/transfer_service.h"
 #include "rollout/engine/rollout_engine.h"
-#include "workers/moves/plain_links.h"
 #include "workers/moves/sequence_payload.h"
 
 namespace jigsaw {
@@ -153,29 +152,6 @@ Result<Links> open_curve_links() {
   return Links(std::move(first), std::move(second));
 }
 
-// Bytes a second of messages of a chunk's size, which the other side only takes.
-double time_stream(std::size_t num_bytes) {
-  zmq::context_t source_context, target_context;
-  zmq::socket_t source(source_context, zmq::socket_type::push), target(target_context, zmq::socket_type::pull);
-  target.bind("tcp://127.0.0.1:*");
-  source.connect(target.get(zmq::sockopt::last_endpoint));
-  const std::string chunk(kChunkBytes, 'x');
-  const std::size_t count = std::max<std::size_t>(1, num_bytes / chunk.size());
-  const auto send = [&] {
-    source.send(zmq::message_t(const_cast<char*>(chunk.data()), chunk.size(), [](void*, void*) {}),
-                zmq::send_flags::none);
-  };
-  zmq::message_t message;
-  send();
-  (void)target.recv(message);
-  const auto begin = SteadyClock::now();
-  std::jthread sender([&] {
-    for (std::size_t i = 0; i < count; ++i) send();
-  });
-  for (std::size_t i = 0; i < count; ++i) (void)target.recv(message);
-  return static_cast<double>(count * chunk.size()) / seconds_since(begin);
-}
-
 class MigrateBench {
  public:
   MigrateBench(const PolicyWeights& weights, const MigrateBenchOptions& options)
@@ -194,7 +170,8 @@ class MigrateBench {
     for (int i = 0; i < options_.repeats; ++i) {
       JIGSAW_ASSIGN_OR_RETURN(const Links plain_links, open_plain_links());
       plain.push_back(time_copies(plain_links));
-      stream.push_back(time_stream(result_.payload_bytes));
+      JIGSAW_ASSIGN_OR_RETURN(const double plain_stream, measure_plain_stream(result_.payload_bytes, kChunkBytes));
+      stream.push_back(plain_stream);
       JIGSAW_ASSIGN_OR_RETURN(const Links curve_links, open_curve_links());
       curve.push_back(time_copies(curve_links));
     }

@@ -12,4 +12,7 @@ namespace jigsaw {
 // Of workers 1 and 2.
 Result<std::pair<std::unique_ptr<PeerLinks>, std::unique_ptr<PeerLinks>>> open_plain_links();
 
+// Bytes a second of a stream of such messages, which the other side only takes: what ZeroMQ can do here at most.
+Result<double> measure_plain_stream(std::size_t num_bytes, std::size_t message_bytes);
+
 }  // namespace jigsaw

@@ -1,5 +1,8 @@
-#include "workers/moves/plain_links.h"
+#include "core/transport/plain_links.h"
 
+#include <algorithm>
+#include <chrono>
+#include <thread>
 #include <zmq.hpp>
 
 namespace jigsaw {
@@ -58,6 +61,33 @@ Result<std::pair<std::unique_ptr<PeerLinks>, std::unique_ptr<PeerLinks>>> open_p
     return std::pair<std::unique_ptr<PeerLinks>, std::unique_ptr<PeerLinks>>(std::move(first), std::move(second));
   } catch (const zmq::error_t& error) {
     return Error(ErrorCode::kInternal, std::string("links on 127.0.0.1: ") + error.what());
+  }
+}
+
+Result<double> measure_plain_stream(std::size_t num_bytes, std::size_t message_bytes) {
+  try {
+    zmq::context_t source_context, target_context;
+    zmq::socket_t source(source_context, zmq::socket_type::push), target(target_context, zmq::socket_type::pull);
+    target.bind("tcp://127.0.0.1:*");
+    source.connect(target.get(zmq::sockopt::last_endpoint));
+    const std::string bytes(message_bytes, 'x');
+    const std::size_t count = std::max<std::size_t>(1, num_bytes / message_bytes);
+    const auto send = [&] {
+      source.send(zmq::message_t(const_cast<char*>(bytes.data()), bytes.size(), [](void*, void*) {}),
+                  zmq::send_flags::none);
+    };
+    zmq::message_t message;
+    send();  // makes the connection
+    (void)target.recv(message);
+    const auto begin = std::chrono::steady_clock::now();
+    const std::jthread sender([&] {
+      for (std::size_t i = 0; i < count; ++i) send();
+    });
+    for (std::size_t i = 0; i < count; ++i) (void)target.recv(message);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+    return static_cast<double>(count * message_bytes) / took.count();
+  } catch (const zmq::error_t& error) {
+    return Error(ErrorCode::kInternal, std::string("a stream over 127.0.0.1: ") + error.what());
   }
 }
 
