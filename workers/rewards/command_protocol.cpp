@@ -18,9 +18,12 @@ std::string json_string(std::string_view text) {
   return json(text).dump(-1, ' ', /*ensure_ascii=*/false, json::error_handler_t::replace);
 }
 
+// The JSON library takes a zero byte for the end, and whatever follows for none of its business.
+bool has_zero_byte(std::string_view text) { return text.find('\0') != std::string_view::npos; }
+
 // Data lines come as JSON already; what else might be there is sent as an empty object.
 std::string json_object(const std::string& text) {
-  if (text.empty() || !json::accept(text)) return "{}";
+  if (text.empty() || has_zero_byte(text) || !json::accept(text)) return "{}";
   std::string line = text;
   for (char& c : line) {
     if (c == '\n' || c == '\r') c = ' ';  // white space, since strings cannot hold them as such
@@ -46,7 +49,7 @@ std::string encode_command_request(std::uint64_t wire_id, const RewardRequest& r
 
 Result<CommandReply> decode_command_reply(std::string_view line, std::uint64_t wire_id) {
   const json object = json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (object.is_discarded()) return broken("a line that is not JSON", line);
+  if (object.is_discarded() || has_zero_byte(line)) return broken("a line that is not JSON", line);
   if (!object.is_object()) return broken(std::string("a JSON ") + object.type_name() + " instead of an object", line);
   const auto id = object.find("id");
   if (id == object.end() || !id->is_number_unsigned() || id->get<std::uint64_t>() != wire_id) {
