@@ -36,6 +36,7 @@
 #include "scheduler/run_observer.h"
 #include "scheduler/run_summary.h"
 #include "scheduler/step_state.h"
+#include "scheduler/training_work.h"
 
 namespace jigsaw {
 
@@ -77,10 +78,18 @@ class Controller {
     std::int64_t version = 0;      // updates applied
     std::int64_t synced_step = 0;  // newest step whose rollout has its weights
   };
+  // How an update's slots are shared out: the same for all of its participants.
+  struct UpdateShares {
+    std::uint64_t attempt = 0;
+    std::vector<PeerId> owners;      // by slot
+    std::vector<TokenSums> samples;  // by slot
+  };
   struct PipelineRun {
     std::map<std::int64_t, StepState> steps;  // of the window, those that have begun
     PipelineTotals totals;                    // of the steps before them
     History history;
+    TrainingWork training_work;
+    std::optional<UpdateShares> shares;  // of the newest update
     Clock::TimePoint step_begin;         // end of the step before, or the run's begin
     std::int64_t first_version = 0;      // optimizer updates made before this run's first step
     bool is_stopping = false;            // it is to end with a checkpoint
@@ -138,6 +147,8 @@ class Controller {
   Status reshare(const ShareChange& change);
   Status dispatch(const DispatchChoice& choice);
   void fill_work(NodeRef ref, wire::Dispatch& dispatch);
+  const UpdateShares& share_out(int pipeline, const wire::UpdateWork& work);
+  void observe_training(int pipeline, PeerId worker, double busy_s);
   // Optimizer updates made before a step's first one, and before those whose weights its rollout uses.
   std::int64_t version_before(int pipeline, std::int64_t step) const;
   std::int64_t rollout_version(int pipeline, std::int64_t step) const;

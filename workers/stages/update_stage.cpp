@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "graph/slot_samples.h"
 #include "workers/stages/training_samples.h"
 #include "workers/trainer/advantages.h"
 
@@ -30,9 +31,9 @@ Result<std::unique_ptr<UpdateStage>> UpdateStage::create(PipelineRuntime& runtim
                     .advantages = {},
                     .num_samples_total = advantages.num_samples,
                     .num_tokens_total = advantages.num_tokens};
-    // Sample i belongs to slot i * S / B: runs of neighbours, by index alone.
-    for (std::size_t i = 0; i < samples.size(); ++i) {
-      if (i * num_slots / samples.size() != slot) continue;
+    const auto [begin, end] =
+        samples_of_slot(static_cast<int>(samples.size()), static_cast<int>(num_slots), static_cast<int>(slot));
+    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
       batch.samples.push_back(std::move(samples[i]));
       batch.advantages.push_back(std::move(advantages.per_token[i]));
     }

@@ -1,0 +1,215 @@
+// Who computes which gradient slot: against brute force on small cases, and on long-tailed lengths as rollouts have
+// them.
+#include "scheduler/slot_balance.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+#include <random>
+
+#include "graph/graph.h"
+#include "graph/slot_samples.h"
+#include "scheduler/training_work.h"
+
+namespace jigsaw {
+namespace {
+
+using testing::ElementsAre;
+using Owners = std::vector<std::uint32_t>;
+
+double busiest(std::span<const double> work, const Owners& owners, int num_workers) {
+  std::vector<double> loads(static_cast<std::size_t>(num_workers) + 1);
+  for (std::size_t i = 0; i < work.size(); ++i) loads[owners[i]] += work[i];
+  return *std::ranges::max_element(loads);
+}
+
+bool is_allowed(const Owners& owners, int num_workers) {
+  const HeldSums bound = held_sums_max(static_cast<int>(owners.size()));
+  for (int worker = 1; worker <= num_workers; ++worker) {
+    const HeldSums sums = held_sums(owners, static_cast<std::uint32_t>(worker));
+    if (sums.most > bound.most || sums.at_end > bound.at_end) return false;
+  }
+  return true;
+}
+
+// The least load of the busiest worker over all assignments that keep to the bound on sums.
+double optimum(std::span<const double> work, int num_workers) {
+  Owners owners(work.size(), 1);
+  double best = std::accumulate(work.begin(), work.end(), 0.0);
+  for (;;) {
+    if (busiest(work, owners, num_workers) < best && is_allowed(owners, num_workers)) {
+      best = busiest(work, owners, num_workers);
+    }
+    std::size_t i = 0;
+    while (i < owners.size() && owners[i] == static_cast<std::uint32_t>(num_workers)) owners[i++] = 1;
+    if (i == owners.size()) return best;
+    ++owners[i];
+  }
+}
+
+// Rollouts' lengths with the quadratic part as large as the linear one at 4096 tokens.
+std::vector<double> long_tailed_lengths(int count, double sigma, std::uint32_t seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<double> normal(0.0, sigma);
+  std::vector<double> lengths;
+  for (int i = 0; i < count; ++i)
+    lengths.push_back(std::clamp(std::floor(800 * std::exp(normal(generator))), 16.0, 16384.0));
+  return lengths;
+}
+double work_of(double length) { return length + length * length / 4096; }
+
+std::vector<double> by_slot(std::span<const double> samples, int num_slots) {
+  std::vector<double> slots;
+  for (int slot = 0; slot < num_slots; ++slot) {
+    const auto [begin, end] = samples_of_slot(static_cast<int>(samples.size()), num_slots, slot);
+    slots.push_back(std::accumulate(samples.begin() + begin, samples.begin() + end, 0.0));
+  }
+  return slots;
+}
+
+TEST(SlotBalanceTest, EqualSlotsStayRunsOfNeighbours) {
+  EXPECT_THAT(balanced_slot_owners(std::vector<double>(4, 1.0), 2), ElementsAre(1, 1, 2, 2));
+  EXPECT_THAT(balanced_slot_owners(std::vector<double>(4, 0.0), 3), ElementsAre(1, 1, 2, 3));
+  EXPECT_THAT(balanced_slot_owners(std::vector{1.0, 1.01, 1.0, 1.0}, 2), ElementsAre(1, 1, 2, 2)) << "not worth it";
+  EXPECT_THAT(balanced_slot_owners(std::vector{5.0, 7.0}, 1), ElementsAre(1, 1));
+}
+
+TEST(SlotBalanceTest, ALongSlotGetsAWorkerOfItsOwn) {
+  const std::vector<double> work = {1, 9, 1, 1, 1, 1};
+  const Owners owners = balanced_slot_owners(work, 2);
+  EXPECT_EQ(busiest(work, owners, 2), 9);
+  EXPECT_EQ(std::ranges::count(owners, owners[1]), 1);
+}
+
+TEST(SlotBalanceTest, SmallCasesAreWithinATenthOfTheOptimumAndMostlyThere) {
+  std::mt19937 generator(3);
+  std::lognormal_distribution<double> lengths(0.0, 1.0);
+  int cases = 0, optimal = 0;
+  for (const int num_slots : {2, 4, 5, 8}) {
+    for (const int num_workers : {2, 3}) {
+      for (int i = 0; i < 40; ++i, ++cases) {
+        std::vector<double> work;
+        for (int slot = 0; slot < num_slots; ++slot) work.push_back(lengths(generator));
+        const Owners owners = balanced_slot_owners(work, num_workers);
+        ASSERT_TRUE(is_allowed(owners, num_workers));
+        const double found = busiest(work, owners, num_workers), best = optimum(work, num_workers);
+        EXPECT_LE(found, best * 1.1) << num_slots << " slots, " << num_workers << " workers";
+        optimal += found <= best / 0.98 + 1e-9;  // less than 2 % is left where it is
+      }
+    }
+  }
+  EXPECT_GE(optimal, cases * 19 / 20);
+}
+
+// The sizes of related work's tables; a slot a sample, so that only the longest sample bounds what can be reached.
+TEST(SlotBalanceTest, LongTailedLengthsAreBalancedToWithinFivePercentOrTheLongestSample) {
+  struct Setting {
+    int num_workers, num_samples;
+    double sigma;
+  };
+  std::printf("%8s %8s %6s | %s\n", "workers", "samples", "sigma",
+              "mean imbalance: arrival order, by tokens, by work; bound");
+  for (const Setting& s : {Setting{2, 64, 0.9}, {4, 64, 0.6}, {8, 128, 0.9}, {8, 64, 0.9}, {8, 64, 1.2}}) {
+    double arrival = 0, tokens = 0, balanced = 0, bound = 0;
+    constexpr int kRounds = 30;
+    for (int round = 0; round < kRounds; ++round) {
+      const std::vector<double> lengths =
+          long_tailed_lengths(s.num_samples, s.sigma, static_cast<std::uint32_t>(round));
+      std::vector<double> work;
+      for (const double length : lengths) work.push_back(work_of(length));
+      const Owners owners = balanced_slot_owners(work, s.num_workers);
+      ASSERT_TRUE(is_allowed(owners, s.num_workers));
+      const double mean = std::accumulate(work.begin(), work.end(), 0.0) / s.num_workers;
+      const double reached = imbalance(work, owners, s.num_workers);
+      const double longest = std::max(1.0, *std::ranges::max_element(work) / mean);
+      EXPECT_LE(reached, std::max(1.05, 1.01 * longest)) << s.num_workers << " workers, round " << round;
+      arrival += imbalance(work, slot_owners(s.num_samples, s.num_workers), s.num_workers) / kRounds;
+      tokens += imbalance(work, balanced_slot_owners(lengths, s.num_workers), s.num_workers) / kRounds;
+      balanced += reached / kRounds;
+      bound += longest / kRounds;
+    }
+    std::printf("%8d %8d %6.1f | %.3f  %.3f  %.3f  %.3f\n", s.num_workers, s.num_samples, s.sigma, arrival, tokens,
+                balanced, bound);
+    EXPECT_LT(balanced, tokens);
+    EXPECT_LT(tokens, arrival);
+  }
+}
+
+TEST(SlotBalanceTest, FourSlotsAWorkerAlreadyHelp) {
+  double arrival = 0, balanced = 0;
+  for (std::uint32_t round = 0; round < 50; ++round) {
+    std::vector<double> work;
+    for (const double length : long_tailed_lengths(64, 0.9, round)) work.push_back(work_of(length));
+    const std::vector<double> slots = by_slot(work, 8);
+    arrival += imbalance(slots, slot_owners(8, 2), 2) / 50;
+    balanced += imbalance(slots, balanced_slot_owners(slots, 2), 2) / 50;
+  }
+  EXPECT_GT(arrival, 1.15);
+  EXPECT_LT(balanced, 1.05);
+}
+
+TEST(SlotBalanceTest, HeldSumsAreThoseOfTheTree) {
+  const auto held = [](const Owners& owners, std::uint32_t worker) {
+    const HeldSums sums = held_sums(owners, worker);
+    return std::pair(sums.most, sums.at_end);
+  };
+  EXPECT_EQ(held({1}, 1), std::pair(1, 1));
+  EXPECT_EQ(held(Owners(8, 1), 1), std::pair(4, 1));
+  EXPECT_EQ(held(Owners(5, 1), 1), std::pair(3, 1));
+  EXPECT_EQ(held({1, 1, 1, 2, 2, 2, 2, 2}, 1), std::pair(2, 2));  // 0-1, 2
+  EXPECT_EQ(held({1, 1, 1, 2, 2, 2, 2, 2}, 2), std::pair(4, 2));  // 3, 4-7
+  EXPECT_EQ(held({1, 2, 1, 2}, 1), std::pair(2, 2));
+  EXPECT_EQ(held({1, 2, 1, 2}, 3), std::pair(0, 0));
+  EXPECT_EQ(held({1, 1, 1, 1, 2}, 2), std::pair(1, 1));
+}
+
+TEST(SlotBalanceTest, EverySampleIsInTheSlotOfItsIndex) {
+  for (const auto& [samples, slots] : {std::pair{64, 4}, {10, 4}, {3, 8}, {20, 7}, {0, 2}}) {
+    int next = 0;
+    for (int slot = 0; slot < slots; ++slot) {
+      const auto [begin, end] = samples_of_slot(samples, slots, slot);
+      EXPECT_EQ(begin, next);
+      for (int i = begin; i < end; ++i) EXPECT_EQ(i * slots / samples, slot);
+      next = end;
+    }
+    EXPECT_EQ(next, samples);
+  }
+}
+
+TEST(TrainingWorkTest, FindsBothPartsThroughNoise) {
+  std::mt19937 generator(5);
+  std::uniform_real_distribution<double> noise(0.95, 1.05), length(50, 3000);
+  TrainingWork work;
+  for (int i = 0; i < 200; ++i) {
+    TokenSums sums;
+    for (int k = 0; k < 4; ++k) sums.add(static_cast<std::int64_t>(length(generator)));
+    work.observe(sums, (2e-3 * sums.tokens + 1e-6 * sums.squares + 0.5) * noise(generator));
+  }
+  EXPECT_NEAR(work.linear(), 2e-3, 4e-4);
+  EXPECT_NEAR(work.quadratic(), 1e-6, 2e-7);
+}
+
+TEST(TrainingWorkTest, IsByTokensUntilItKnowsMoreAndWhereLengthsAreAllOne) {
+  TrainingWork work;
+  EXPECT_EQ(work.of({.tokens = 7, .squares = 49}), 7);
+  work.observe({.tokens = 0, .squares = 0}, 1.0);
+  work.observe({.tokens = 5, .squares = 25}, 0.0);
+  EXPECT_EQ(work.of({.tokens = 7, .squares = 49}), 7);
+  for (int i = 0; i < 5; ++i) work.observe({.tokens = 1000, .squares = 1e5}, 2.0);
+  EXPECT_NEAR(work.of({.tokens = 1000, .squares = 1e5}), 2.0, 0.02);
+  EXPECT_GE(work.quadratic(), 0);
+}
+
+TEST(TrainingWorkTest, FollowsAMachineThatBecomesSlower) {
+  TrainingWork work;
+  for (int i = 0; i < 40; ++i) work.observe({.tokens = 1000.0 + i, .squares = 1e5 * (1 + i % 7)}, 1.0);
+  for (int i = 0; i < 100; ++i) work.observe({.tokens = 1000.0 + i, .squares = 1e5 * (1 + i % 7)}, 3.0);
+  EXPECT_NEAR(work.of({.tokens = 1000, .squares = 4e5}), 3.0, 0.3);
+}
+
+}  // namespace
+}  // namespace jigsaw
