@@ -103,7 +103,8 @@ void copy_floats(Lane& lane, std::span<const float> from, std::span<float> to) {
 }
 
 // Gradient-sized buffers that one worker holds while it sums `num_slots` slots by the tree: one a level that is half
-// full, the one just computed, and the whole gradient at the end.
+// full, the one just computed, and the whole gradient at the end. Scattered slots take no more: see held_sums_max() in
+// scheduler/slot_balance.h.
 std::size_t num_gradient_buffers(int num_slots) {
   return std::max<std::size_t>(2, static_cast<std::size_t>(std::bit_width(static_cast<unsigned>(num_slots) - 1)) + 1);
 }
@@ -148,9 +149,13 @@ Result<std::unique_ptr<PipelineRuntime>> PipelineRuntime::create(const PipelineC
   JIGSAW_ASSIGN_OR_RETURN(runtime->trainer_, Trainer::create(*runtime->weights_, trainer_options(config)));
   if (config.is_one_step_off()) {
     runtime->rollout_weights_ = std::make_unique<PolicyWeights>(runtime->weights_->config());
-    std::ranges::copy(runtime->weights_->floats(), runtime->rollout_weights_->floats().begin());
+    std::ranges::copy(runtime->weights_->floats(), runtime->rollout_weights_->mutable_floats().begin());
   }
   if (!checkpoint.empty()) JIGSAW_RETURN_IF_ERROR(runtime->restore(checkpoint));
+  Lane this_thread(1);
+  for (PolicyWeights* weights : {runtime->weights_.get(), runtime->rollout_weights_.get(), runtime->reference_.get()}) {
+    if (weights != nullptr) weights->set_format(config.weight_format, this_thread);
+  }
   JIGSAW_ASSIGN_OR_RETURN(runtime->engine_, RolloutEngine::create(runtime->rollout_weights(), runtime->tokenizer_.get(),
                                                                   config.rollout.engine));
   return runtime;
@@ -168,7 +173,8 @@ Status PipelineRuntime::restore(const fs::path& checkpoint) {
 void PipelineRuntime::sync_rollout_weights(Lane& lane, std::int64_t version) {
   if (rollout_version() == version) return;
   CHECK_MSG(version == trainer_->version(), "the trained weights are not of the version to be copied");
-  copy_floats(lane, weights_->floats(), rollout_weights_->floats());
+  copy_floats(lane, weights_->floats(), rollout_weights_->mutable_floats());
+  rollout_weights_->round(lane);
   rollout_version_ = version;
   engine_->on_weights_changed();
 }
@@ -231,12 +237,12 @@ std::string PipelineRuntime::completion_text(const RolloutOutput& output) const 
 
 PipelineMemory PipelineRuntime::memory() const {
   PipelineMemory memory;
-  memory.weights = weights_->floats().size_bytes();
-  memory.reference = reference_ ? reference_->floats().size_bytes() : 0;
+  memory.weights = weights_->num_bytes();
+  memory.reference = reference_ ? reference_->num_bytes() : 0;
   memory.kv = engine_->kv_bytes_total();
   memory.rollout_weights = has_rollout_copy() ? memory.weights : 0;
   memory.optimizer = trainer_->state_bytes();
-  memory.gradients = memory.weights * num_gradient_buffers(config_.train.grad_slots);
+  memory.gradients = weights_->floats().size_bytes() * num_gradient_buffers(config_.train.grad_slots);
   memory.activations = trainer_->activation_bytes();
   return memory;
 }
@@ -283,10 +289,11 @@ Result<PipelineMemory> predict_memory(const PipelineConfig& config) {
   JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<Task> task, make_task(config.task, 0));
   JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, make_tokenizer(config, *task));
   JIGSAW_ASSIGN_OR_RETURN(const ModelConfig model, policy_config(config, *tokenizer));
-  const std::size_t floats = ParameterLayout(model).num_floats();
+  const ParameterLayout layout(model);
+  const std::size_t flat_bytes = layout.num_floats() * sizeof(float);
   const EngineOptions& engine = config.rollout.engine;
   PipelineMemory memory;
-  memory.weights = floats * sizeof(float);
+  memory.weights = PolicyWeights::num_bytes(layout, config.weight_format);
   memory.reference = config.needs_reference() ? memory.weights : 0;
   const std::size_t block = kernels::kv_block_floats(model.num_kv_heads, model.head_dim) * sizeof(float) *
                             static_cast<std::size_t>(model.num_layers);
@@ -295,8 +302,8 @@ Result<PipelineMemory> predict_memory(const PipelineConfig& config) {
   memory.kv = engine.kv_bytes_max != 0 ? engine.kv_bytes_max
                                        : block * blocks_per_sequence * static_cast<std::size_t>(engine.max_batch);
   memory.rollout_weights = config.is_one_step_off() ? memory.weights : 0;
-  memory.optimizer = memory.weights * 3;  // the slot's gradient and two moments
-  memory.gradients = memory.weights * num_gradient_buffers(config.train.grad_slots);
+  memory.optimizer = flat_bytes * 3;  // the slot's gradient and two moments
+  memory.gradients = flat_bytes * num_gradient_buffers(config.train.grad_slots);
   memory.activations = TrainingPass::activation_bytes(
       model, std::max(config.train.micro_batch_tokens, engine.max_positions), config.train.recompute_activations);
   return memory;

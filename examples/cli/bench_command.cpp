@@ -5,6 +5,8 @@
 #include "core/lane.h"
 #include "examples/cli/commands.h"
 #include "examples/cli/json_lines.h"
+#include "examples/cli/peer_products.h"
+#include "examples/cli/weight_format_option.h"
 #include "rollout/engine/decode_bench.h"
 #include "rollout/engine/tail_bench.h"
 #include "rollout/kernels/gemm_bench.h"
@@ -20,6 +22,7 @@ namespace {
 
 struct BenchOptions {
   std::string model;
+  WeightFormat weight_format = WeightFormat::kFp32;
   int threads = 0;
   bool json = false;  // accepted for the contract: output is always JSON lines
   std::vector<int> batches{1, 4, 16, 64};
@@ -29,13 +32,18 @@ struct BenchOptions {
   StepBenchOptions step;
   std::string lengths = "8x64";
   MigrateBenchOptions migrate;
-  std::vector<int> rows{1, 4, 16, 64, 96, 256, 512};
+  std::vector<int> rows{1, 2, 4, 8, 16, 32, 64, 96, 128, 256, 512};
+  bool with_peers = true;
 };
+
+// As the peers' scripts spell it.
+std::string short_name(WeightFormat format) { return format == WeightFormat::kBf16 ? "bf16" : "f32"; }
 
 Status bench_tail(const BenchOptions& options) {
   JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<PolicyWeights> weights, load_model(options.model));
   JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, load_tokenizer(options.model));
   Lane lane(thread_count(options.threads));
+  weights->set_format(options.weight_format, lane);
   for (const std::string& text : tail_bench_texts()) {
     for (const int batch : options.batches) {
       TailBenchOptions tail = options.tail;
@@ -45,7 +53,7 @@ Status bench_tail(const BenchOptions& options) {
       tail.repeats = options.decode.repeats;
       JIGSAW_ASSIGN_OR_RETURN(const TailBenchResult result, run_tail_bench(lane, *weights, *tokenizer, tail));
       print_json_line({{"peer", "jigsaw-tail"},
-                       {"weights", "f32"},
+                       {"weights", short_name(options.weight_format)},
                        {"text", text},
                        {"batch", batch},
                        {"temperature", tail.temperature},
@@ -70,12 +78,13 @@ Status bench_decode(const BenchOptions& options) {
   if (options.tail_only) return bench_tail(options);
   JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<PolicyWeights> weights, load_model(options.model));
   Lane lane(thread_count(options.threads));
+  weights->set_format(options.weight_format, lane);
   for (const int batch : options.batches) {
     DecodeBenchOptions decode = options.decode;
     decode.batch = batch;
     JIGSAW_ASSIGN_OR_RETURN(const DecodeBenchResult result, run_decode_bench(lane, *weights, decode));
     print_json_line({{"peer", result.peer},
-                     {"weights", result.weights},
+                     {"weights", short_name(options.weight_format)},
                      {"batch", result.batch},
                      {"prompt_tokens", result.prompt_tokens},
                      {"new_tokens", result.new_tokens},
@@ -95,10 +104,11 @@ Status bench_step(BenchOptions options) {
   options.step.completion_lengths = *std::move(lengths);
   JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<PolicyWeights> weights, load_model(options.model));
   Lane lane(thread_count(options.threads));
+  weights->set_format(options.weight_format, lane);
   JIGSAW_ASSIGN_OR_RETURN(const std::vector<StepTiming> steps, time_training_steps(lane, *weights, options.step));
   for (std::size_t i = 0; i < steps.size(); ++i) {
     print_json_line({{"peer", "jigsaw"},
-                     {"weights", "f32"},
+                     {"weights", short_name(options.weight_format)},
                      {"step", i + 1},
                      {"lengths", options.lengths},
                      {"threads", lane.num_threads()},
@@ -119,18 +129,24 @@ Status bench_gemm(const BenchOptions& options) {
       shapes.push_back({.m = rows, .k = k, .n = n});
     }
   }
-  const kernels::GemmBench bench = kernels::bench_gemm(lane, shapes, {});
+  std::vector<kernels::PeerProduct> peers;
+  if (options.with_peers) peers = peer_products(lane.num_threads());
+  const kernels::GemmBench bench =
+      kernels::bench_gemm(lane, shapes, peers, {.bf16_weights = options.weight_format == WeightFormat::kBf16});
   print_json_line({{"kernels", bench.variant},
+                   {"weights", short_name(options.weight_format)},
                    {"threads", bench.num_threads},
                    {"fma_peak_gflops", bench.fma_peak_gflops},
                    {"read_gb_per_s", bench.read_bytes_per_s * 1e-9}});
   for (const kernels::GemmTiming& timing : bench.timings) {
-    print_json_line({{"m", timing.shape.m},
-                     {"k", timing.shape.k},
-                     {"n", timing.shape.n},
-                     {"gflops", timing.gflops},
-                     {"share_of_fma_peak", timing.share_of_fma_peak},
-                     {"weight_gb_per_s", timing.weight_bytes_per_s * 1e-9}});
+    nlohmann::ordered_json line = {{"m", timing.shape.m},
+                                   {"k", timing.shape.k},
+                                   {"n", timing.shape.n},
+                                   {"gflops", timing.gflops},
+                                   {"share_of_fma_peak", timing.share_of_fma_peak},
+                                   {"weight_gb_per_s", timing.weight_bytes_per_s * 1e-9}};
+    for (std::size_t i = 0; i < peers.size(); ++i) line[peers[i].name + "_gflops"] = timing.peer_gflops[i];
+    print_json_line(line);
   }
   return ok_status();
 }
@@ -191,6 +207,7 @@ void add_bench(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(0, 1024));
   decode->add_option("--temperature", options->tail.temperature, "--tail: of the sampling")
       ->check(CLI::Range(0.0f, 100.0f));
+  add_weight_format_option(*decode, options->weight_format);
   decode->callback([options, &exit_code] { exit_code = exit_code_of(bench_decode(*options)); });
 
   CLI::App* step = add("step", "Seconds of a training step: forward, backward, update", true);
@@ -200,10 +217,15 @@ void add_bench(CLI::App& app, int& exit_code) {
   step->add_option("--steps", options->step.num_steps, "Steps; the first includes warm-up")->check(CLI::Range(1, 1000));
   step->add_option("--algorithm", options->step.algorithm, "Name of the algorithm");
   step->add_flag("--recompute", options->step.recompute_activations, "Recompute activations in the backward");
+  add_weight_format_option(*step, options->weight_format);
   step->callback([options, &exit_code] { exit_code = exit_code_of(bench_step(*options)); });
 
-  CLI::App* gemm = add("gemm", "The product kernel at the shapes of SmolLM2-135M, beside the machine's peaks", false);
+  CLI::App* gemm =
+      add("gemm", "The product kernel at the shapes of SmolLM2-135M, beside the machine's peaks and other libraries",
+          false);
   gemm->add_option("--rows", options->rows, "Rows M")->check(CLI::Range(1, 1 << 16));
+  gemm->add_flag("!--no-peers", options->with_peers, "Leave out LibTorch and OpenBLAS");
+  add_weight_format_option(*gemm, options->weight_format);
   gemm->callback([options, &exit_code] { exit_code = exit_code_of(bench_gemm(*options)); });
 
   CLI::App* migrate = add("migrate", "Moving running sequences between two workers on this machine", true);

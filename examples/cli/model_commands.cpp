@@ -4,6 +4,7 @@
 #include "core/lane.h"
 #include "examples/cli/commands.h"
 #include "examples/cli/json_lines.h"
+#include "examples/cli/weight_format_option.h"
 #include "rollout/engine/generate.h"
 #include "rollout/models/logprobs.h"
 #include "rollout/models/model_files.h"
@@ -15,6 +16,7 @@ namespace {
 
 struct ModelOptions {
   std::string model, input;
+  WeightFormat weight_format = WeightFormat::kFp32;
   int threads = 0;
 };
 
@@ -42,6 +44,7 @@ Status run_logprobs(const ModelOptions& options) {
     return ok_status();
   }));
   Lane lane(thread_count(options.threads));
+  weights->set_format(options.weight_format, lane);
   Transformer transformer(*weights, static_cast<int>(longest));
   for (const auto& tokens : sequences) {
     JIGSAW_ASSIGN_OR_RETURN(const std::vector<float> logprobs, sequence_logprobs(transformer, lane, tokens));
@@ -83,6 +86,7 @@ Status run_generate(const ModelOptions& options, const GenerateOptions& generate
   }));
   if (!generate_options.sampling.stop_strings.empty() && !tokenizer.ok()) return tokenizer.error();
   Lane lane(thread_count(options.threads));
+  weights->set_format(options.weight_format, lane);
   const Tokenizer* text_maker = tokenizer.ok() ? tokenizer->get() : nullptr;
   JIGSAW_ASSIGN_OR_RETURN(const std::vector<RolloutOutput> outputs,
                           generate(lane, *weights, text_maker, prompts, generate_options));
@@ -106,6 +110,7 @@ void add_logprobs(CLI::App& app, int& exit_code) {
   CLI::App* command =
       app.add_subcommand("logprobs", R"(Log-probs of given tokens: {"tokens":[..]} -> {"logprobs":[..]})");
   add_model_options(*command, *options);
+  add_weight_format_option(*command, options->weight_format);
   command->callback([options, &exit_code] { exit_code = exit_code_of(run_logprobs(*options)); });
 }
 
@@ -124,6 +129,7 @@ void add_generate(CLI::App& app, int& exit_code) {
   CLI::App* command = app.add_subcommand(
       "generate", R"(Completes {"tokens":[..]} or {"prompt":".."} -> {"tokens","logprobs","text","finish_reason"})");
   add_model_options(*command, *options);
+  add_weight_format_option(*command, options->weight_format);
   SamplingParams& sampling = generate_options->sampling;
   command->add_option("--max-new-tokens", sampling.max_new_tokens, "Tokens of a completion at most")
       ->required()

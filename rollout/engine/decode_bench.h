@@ -25,7 +25,6 @@ struct DecodeBenchOptions {
 // Names and units are the keys of the peers' JSON lines.
 struct DecodeBenchResult {
   std::string peer = "jigsaw";  // "jigsaw-engine" when through_engine
-  std::string weights = "f32";  // what is computed with, whatever the file stores
   int batch = 0;
   int prompt_tokens = 0;
   int new_tokens = 0;

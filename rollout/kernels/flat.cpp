@@ -1,5 +1,6 @@
 // Flat buffers: sums, squares, AdamW.
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -24,6 +25,14 @@ void for_each_block(Lane& lane, std::size_t count, F&& f) {
   for_each_range(lane, static_cast<std::int64_t>((count + kBlock - 1) / kBlock), kBlock, range);
 }
 
+// The bits of x rounded to bf16, in the upper half; the lower half is rubble.
+std::uint32_t round_upper_half(float x) {
+  const auto bits = std::bit_cast<std::uint32_t>(x);
+  const std::uint32_t rounded = bits + 0x7fffU + ((bits >> 16) & 1U);  // an infinity stays one
+  const bool is_nan = (bits & 0x7fffffffU) > 0x7f800000U;
+  return is_nan ? bits | 0x00400000U : rounded;
+}
+
 // base^exponent by squaring: the same bits with any C library.
 double power(double base, std::int64_t exponent) {
   double result = 1;
@@ -40,6 +49,29 @@ void add(Lane& lane, std::size_t count, const float* a, const float* b, float* o
   for_each_block(lane, count, [&](std::size_t first, std::size_t size) {
     kernel_table().add(size, a + first, b + first, out + first);
   });
+}
+
+std::size_t bf16_words(int k, int n) {
+  return static_cast<std::size_t>((n + kPanel - 1) / kPanel) * kPanel * static_cast<std::size_t>((k + 1) / 2);
+}
+
+void round_to_bf16(Lane& lane, int k, int n, const float* panels, std::uint32_t* pairs) {
+  const std::ptrdiff_t num_pairs = (k + 1) / 2;
+  const auto range = [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t panel = begin; panel < end; ++panel) {
+      const float* even = panels + panel * k * kPanel;
+      std::uint32_t* out = pairs + panel * num_pairs * kPanel;
+      for (int pair = 0; pair < k / 2; ++pair, even += 2 * kPanel, out += kPanel) {
+        for (int i = 0; i < kPanel; ++i) {
+          out[i] = round_upper_half(even[i]) >> 16 | (round_upper_half(even[kPanel + i]) & 0xffff0000U);
+        }
+      }
+      if (k % 2 != 0) {
+        for (int i = 0; i < kPanel; ++i) out[i] = round_upper_half(even[i]) >> 16;
+      }
+    }
+  };
+  for_each_range(lane, (n + kPanel - 1) / kPanel, static_cast<std::int64_t>(k) * kPanel, range);
 }
 
 double sum_of_squares(Lane& lane, std::size_t count, const float* x) {

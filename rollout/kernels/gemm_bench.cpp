@@ -70,26 +70,42 @@ double read_bytes_per_s(Lane& lane, double seconds) {
   return static_cast<double>(buffer.size() * sizeof(float)) / best;
 }
 
-double product_seconds(Lane& lane, const GemmShape& shape, const GemmBenchOptions& options) {
+std::size_t weight_words(const GemmShape& shape, bool is_bf16) {
+  return bf16_words(is_bf16 ? shape.k : 2 * shape.k, shape.n);
+}
+
+// Of run(x, words of W, y), which gets another copy of W each time.
+template <class F>
+double product_seconds(const GemmShape& shape, std::size_t words, const GemmBenchOptions& options, F&& run) {
   const auto k = static_cast<std::size_t>(shape.k);
   const auto n = static_cast<std::size_t>(shape.n);
   const auto m = static_cast<std::size_t>(shape.m);
-  const std::size_t floats = (n + kPanel - 1) / kPanel * kPanel * k;
-  const std::size_t copies = std::max<std::size_t>(1, options.weight_bytes_min / (floats * sizeof(float)));
-  const std::vector<float> weights(floats * copies, 0.01f);
+  const std::size_t copies = std::max<std::size_t>(1, options.weight_bytes_min / (words * sizeof(float)));
+  const std::vector<float> weights(words * copies, 0.01f);  // read as bf16, too, these bits are small numbers
   const std::vector<float> x(m * k, 0.5f);
   std::vector<float> y(m * n);
   std::size_t copy = 0;
   return best_seconds(options.seconds_each, [&] {
-    linear(lane, shape.m, shape.k, shape.n, x.data(), shape.k, weights.data() + floats * copy, nullptr, y.data(),
-           shape.n);
+    run(x.data(), weights.data() + words * copy, y.data());
     copy = (copy + 1) % copies;
   });
 }
 
+double our_seconds(Lane& lane, const GemmShape& shape, const GemmBenchOptions& options) {
+  const std::size_t words = weight_words(shape, options.bf16_weights);
+  return product_seconds(shape, words, options, [&](const float* x, const float* w, float* y) {
+    const WeightPanels panels =
+        options.bf16_weights ? WeightPanels(reinterpret_cast<const std::uint32_t*>(w)) : WeightPanels(w);
+    linear(lane, shape.m, shape.k, shape.n, x, shape.k, panels, nullptr, y, shape.n);
+  });
+}
+
+double gflops(const GemmShape& shape, double seconds) { return 2e-9 * shape.m * shape.k * shape.n / seconds; }
+
 }  // namespace
 
-GemmBench bench_gemm(Lane& lane, std::span<const GemmShape> shapes, const GemmBenchOptions& options) {
+GemmBench bench_gemm(Lane& lane, std::span<const GemmShape> shapes, std::span<const PeerProduct> peers,
+                     const GemmBenchOptions& options) {
   GemmBench bench;
   bench.variant = variant_name();
   bench.num_threads = lane.num_threads();
@@ -98,12 +114,21 @@ GemmBench bench_gemm(Lane& lane, std::span<const GemmShape> shapes, const GemmBe
   for (const GemmShape& shape : shapes) {
     GemmTiming timing;
     timing.shape = shape;
-    timing.seconds = product_seconds(lane, shape, options);
-    const double weights = static_cast<double>(shape.k) * shape.n;
-    timing.gflops = 2e-9 * weights * shape.m / timing.seconds;
+    timing.seconds = our_seconds(lane, shape, options);
+    timing.gflops = gflops(shape, timing.seconds);
     timing.share_of_fma_peak = timing.gflops / bench.fma_peak_gflops;
-    timing.weight_bytes_per_s = sizeof(float) * weights / timing.seconds;
+    timing.weight_bytes_per_s =
+        static_cast<double>(sizeof(float) * weight_words(shape, options.bf16_weights)) / timing.seconds;
     bench.timings.push_back(timing);
+  }
+  // After all of ours, one after the other: their threads may spin for a while once they are done.
+  for (const PeerProduct& peer : peers) {
+    for (GemmTiming& timing : bench.timings) {
+      const double seconds = product_seconds(
+          timing.shape, static_cast<std::size_t>(timing.shape.k) * static_cast<std::size_t>(timing.shape.n), options,
+          [&](const float* x, const float* w, float* y) { peer.run(timing.shape, x, w, y); });
+      timing.peer_gflops.push_back(gflops(timing.shape, seconds));
+    }
   }
   return bench;
 }

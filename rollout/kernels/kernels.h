@@ -49,12 +49,25 @@ struct ProductArgs {
 };
 void product(Lane& lane, const ProductArgs& args);
 
-// Y[rows][n] = X[rows][k] W^T (+ bias), W in panels (rollout/models/parameter_layout.h).
-void linear(Lane& lane, int rows, int k, int n, const float* x, std::ptrdiff_t x_stride, const float* w_panels,
+// The panels of a weight matrix W[n][k], in one of two formats; the other pointer is null. bf16 values are widened in
+// registers, which is exact: the same matrix gives the same bits in either format.
+struct WeightPanels {
+  WeightPanels(const float* panels) : fp32(panels) {}  // NOLINT: panels of floats are the daily case
+  explicit WeightPanels(const std::uint32_t* pairs) : bf16(pairs) {}
+  const float* fp32 = nullptr;          // [ceil(n/16)][k][16] (rollout/models/parameter_layout.h)
+  const std::uint32_t* bf16 = nullptr;  // [ceil(n/16)][ceil(k/2)][16]; a word holds k even (low half) and k odd
+};
+// Words of a matrix in bf16.
+std::size_t bf16_words(int k, int n);
+// Rounds fp32 panels to nearest, ties to even. NaN stays NaN.
+void round_to_bf16(Lane& lane, int k, int n, const float* panels, std::uint32_t* pairs);
+
+// Y[rows][n] = X[rows][k] W^T (+ bias).
+void linear(Lane& lane, int rows, int k, int n, const float* x, std::ptrdiff_t x_stride, WeightPanels w,
             const float* bias, float* y, std::ptrdiff_t y_stride);
-// dX[rows][k] (+)= dY[rows][n] W : the chain runs over n in order. W in panels; re-packed by 16 inputs in scratch.
+// dX[rows][k] (+)= dY[rows][n] W : the chain runs over n in order. W is re-packed by 16 inputs in scratch.
 void linear_backward_input(Lane& lane, int rows, int k, int n, const float* dy, std::ptrdiff_t dy_stride,
-                           const float* w_panels, float* dx, std::ptrdiff_t dx_stride, bool accumulate);
+                           WeightPanels w, float* dx, std::ptrdiff_t dx_stride, bool accumulate);
 // dW panels += dY^T X : the chain runs over the rows in order, starting at what dW holds.
 void linear_backward_weight(Lane& lane, int rows, int k, int n, const float* x, std::ptrdiff_t x_stride,
                             const float* dy, std::ptrdiff_t dy_stride, float* dw_panels);
@@ -62,8 +75,8 @@ void linear_backward_weight(Lane& lane, int rows, int k, int n, const float* x, 
 void bias_backward(Lane& lane, int rows, int n, const float* dy, std::ptrdiff_t dy_stride, float* dbias);
 
 // ---- Row operations -----------------------------------------------------------------------------------------------
-// y[r] = embedding row tokens[r]; the embedding is stored in panels [ceil(V/16)][hidden][16].
-void embed(Lane& lane, std::span<const std::int32_t> tokens, int hidden, const float* panels, float* y);
+// y[r] = embedding row tokens[r]; the embedding is a matrix [V][hidden].
+void embed(Lane& lane, std::span<const std::int32_t> tokens, int hidden, WeightPanels embedding, float* y);
 // dpanels row tokens[r] += dy[r], rows in order.
 void embed_backward(Lane& lane, std::span<const std::int32_t> tokens, int hidden, const float* dy, float* dpanels);
 

@@ -16,6 +16,14 @@ constexpr int kPanelsPerUnit = 8;  // at least, where there are enough
 
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
+// The weights as the B of a task.
+void set_weights(ProductTask& task, int k, WeightPanels w) {
+  task.b_is_bf16 = w.bf16 != nullptr;
+  // Words of either format; the variants read bf16 ones as bits.
+  task.b = task.b_is_bf16 ? reinterpret_cast<const float*>(w.bf16) : w.fp32;
+  task.b_panel_stride = (task.b_is_bf16 ? divide_up(k, 2) : k) * kPanel;
+}
+
 // Runs `task` on all rows and columns.
 void run(Lane& lane, const ProductTask& task, int rows) {
   CHECK(rows >= 0 && task.depth >= 0 && task.num_columns >= 0);
@@ -77,15 +85,14 @@ void product(Lane& lane, const ProductArgs& args) {
   run(lane, task, args.rows);
 }
 
-void linear(Lane& lane, int rows, int k, int n, const float* x, std::ptrdiff_t x_stride, const float* w_panels,
+void linear(Lane& lane, int rows, int k, int n, const float* x, std::ptrdiff_t x_stride, WeightPanels w,
             const float* bias, float* y, std::ptrdiff_t y_stride) {
   ProductTask task;
   task.depth = k;
   task.num_columns = n;
   task.a = x;
   task.a_row_stride = x_stride;
-  task.b = w_panels;
-  task.b_panel_stride = static_cast<std::ptrdiff_t>(k) * kPanel;
+  set_weights(task, k, w);
   task.b_padded = true;
   task.c = y;
   task.c_row_stride = y_stride;
@@ -94,14 +101,13 @@ void linear(Lane& lane, int rows, int k, int n, const float* x, std::ptrdiff_t x
 }
 
 void linear_backward_input(Lane& lane, int rows, int k, int n, const float* dy, std::ptrdiff_t dy_stride,
-                           const float* w_panels, float* dx, std::ptrdiff_t dx_stride, bool accumulate) {
+                           WeightPanels w, float* dx, std::ptrdiff_t dx_stride, bool accumulate) {
   ProductTask task;
   task.depth = n;
   task.num_columns = k;
   task.a = dy;
   task.a_row_stride = dy_stride;
-  task.b = w_panels;
-  task.b_panel_stride = static_cast<std::ptrdiff_t>(k) * kPanel;
+  set_weights(task, k, w);
   task.b_transposed = true;
   task.c = dx;
   task.c_row_stride = dx_stride;

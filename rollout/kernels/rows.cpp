@@ -1,5 +1,6 @@
 // Row operations: how the rows, or columns where rows are summed, are shared among the threads.
 #include <algorithm>
+#include <bit>
 #include <string>
 
 #include "core/check.h"
@@ -50,16 +51,27 @@ void for_each_row(Lane& lane, int rows, std::int64_t work_per_row, F&& f) {
   for_each_range(lane, rows, work_per_row, range);
 }
 
-const float* panel_row(const float* panels, int hidden, std::int32_t token) {
-  return panels + static_cast<std::ptrdiff_t>(token / kPanel) * hidden * kPanel + token % kPanel;
+// Where the first input of row `token` stands; `depth` words a panel and lane.
+std::ptrdiff_t panel_row(int depth, std::int32_t token) {
+  return static_cast<std::ptrdiff_t>(token / kPanel) * depth * kPanel + token % kPanel;
 }
 
 }  // namespace
 
-void embed(Lane& lane, std::span<const std::int32_t> tokens, int hidden, const float* panels, float* y) {
+void embed(Lane& lane, std::span<const std::int32_t> tokens, int hidden, WeightPanels embedding, float* y) {
   for_each_row(lane, static_cast<int>(tokens.size()), 8LL * hidden, [&](std::ptrdiff_t r) {
-    const float* const row = panel_row(panels, hidden, tokens[static_cast<std::size_t>(r)]);
-    for (int i = 0; i < hidden; ++i) y[r * hidden + i] = row[static_cast<std::ptrdiff_t>(i) * kPanel];
+    const std::int32_t token = tokens[static_cast<std::size_t>(r)];
+    float* const out = y + r * hidden;
+    if (embedding.bf16 == nullptr) {
+      const float* const row = embedding.fp32 + panel_row(hidden, token);
+      for (int i = 0; i < hidden; ++i) out[i] = row[static_cast<std::ptrdiff_t>(i) * kPanel];
+    } else {
+      const std::uint32_t* const row = embedding.bf16 + panel_row((hidden + 1) / 2, token);
+      for (int i = 0; i < hidden; ++i) {
+        const std::uint32_t pair = row[static_cast<std::ptrdiff_t>(i / 2) * kPanel];
+        out[i] = std::bit_cast<float>(i % 2 == 0 ? pair << 16 : pair & 0xffff0000U);
+      }
+    }
   });
 }
 
@@ -68,7 +80,7 @@ void embed_backward(Lane& lane, std::span<const std::int32_t> tokens, int hidden
   for_each_column_range(lane, hidden, 8 * rows, [&](int first, int last) {
     for (std::ptrdiff_t r = 0; r < rows; ++r) {
       const std::int32_t token = tokens[static_cast<std::size_t>(r)];
-      float* const row = dpanels + (panel_row(dpanels, hidden, token) - dpanels);
+      float* const row = dpanels + panel_row(hidden, token);
       for (int i = first; i < last; ++i) row[static_cast<std::ptrdiff_t>(i) * kPanel] += dy[r * hidden + i];
     }
   });

@@ -7,7 +7,7 @@ namespace jigsaw::kernels::avx2 {
 namespace {
 constexpr int kRowsMax = 6;
 constexpr int kTileMax = 6;
-constexpr int kDepthBlock = 512;
+constexpr int kDepthBlock = 1024;
 }  // namespace
 }  // namespace jigsaw::kernels::avx2
 

@@ -22,6 +22,9 @@ struct ProductTask {
   bool b_padded = false;  // the last panel of B may be read in full
   // B(k, n) at b[(k/16) * b_panel_stride + n * 16 + k % 16] instead: panels of a weight read across.
   bool b_transposed = false;
+  // B is weights in bf16 (WeightPanels): words of two positions of k, b_depth_stride words from pair to pair. Strides
+  // and offsets of B count words.
+  bool b_is_bf16 = false;
   int row_begin = 0, row_end = 0, panel_begin = 0, panel_end = 0;
   float* scratch = nullptr;  // product_scratch_floats(rows, depth)
 };

@@ -31,6 +31,34 @@ void normalize_heads(Lane& lane, const ModelConfig& config, int rows, int heads,
 
 }  // namespace
 
+LayerWeights layer_weights(const PolicyWeights& weights, int layer) {
+  const LayerParameters& p = weights.layout().layer(layer);
+  const auto vector = [&](int index) { return index < 0 ? nullptr : weights.parameter(index); };
+  return {.attention_norm = vector(p.attention_norm),
+          .qkv_bias = vector(p.qkv_bias),
+          .q_norm = vector(p.q_norm),
+          .k_norm = vector(p.k_norm),
+          .mlp_norm = vector(p.mlp_norm),
+          .qkv = weights.matrix(p.qkv),
+          .attention_out = weights.matrix(p.attention_out),
+          .gate_up = weights.matrix(p.gate_up),
+          .mlp_down = weights.matrix(p.mlp_down)};
+}
+
+LayerGradients layer_gradients(const ParameterLayout& layout, int layer, float* flat) {
+  const LayerParameters& p = layout.layer(layer);
+  const auto at = [&](int index) { return index < 0 ? nullptr : flat + layout.parameter(index).offset; };
+  return {.attention_norm = at(p.attention_norm),
+          .qkv_bias = at(p.qkv_bias),
+          .q_norm = at(p.q_norm),
+          .k_norm = at(p.k_norm),
+          .mlp_norm = at(p.mlp_norm),
+          .qkv = at(p.qkv),
+          .attention_out = at(p.attention_out),
+          .gate_up = at(p.gate_up),
+          .mlp_down = at(p.mlp_down)};
+}
+
 std::size_t LayerActivations::floats_per_row(const ModelConfig& config) {
   return qkv_size(config) + static_cast<std::size_t>(config.q_size() + config.hidden_size) +
          2 * static_cast<std::size_t>(config.intermediate_size);

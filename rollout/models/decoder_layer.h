@@ -17,27 +17,16 @@
 
 namespace jigsaw {
 
-// Pointers to one layer's parameters, or with `Float` = float to their gradients; null where the model has none.
-template <typename Float>
+// Where one layer's parameters are, or their gradients; vectors that the model has not are null.
+template <typename Vector, typename Matrix>
 struct LayerPointers {
-  Float *attention_norm, *qkv, *qkv_bias, *q_norm, *k_norm, *attention_out, *mlp_norm, *gate_up, *mlp_down;
-
-  LayerPointers(const ParameterLayout& layout, int layer, Float* flat) {
-    const LayerParameters& p = layout.layer(layer);
-    const auto at = [&](int index) { return index < 0 ? nullptr : flat + layout.parameter(index).offset; };
-    attention_norm = at(p.attention_norm);
-    qkv = at(p.qkv);
-    qkv_bias = at(p.qkv_bias);
-    q_norm = at(p.q_norm);
-    k_norm = at(p.k_norm);
-    attention_out = at(p.attention_out);
-    mlp_norm = at(p.mlp_norm);
-    gate_up = at(p.gate_up);
-    mlp_down = at(p.mlp_down);
-  }
+  Vector attention_norm, qkv_bias, q_norm, k_norm, mlp_norm;
+  Matrix qkv, attention_out, gate_up, mlp_down;
 };
-using LayerWeights = LayerPointers<const float>;
-using LayerGradients = LayerPointers<float>;
+using LayerWeights = LayerPointers<const float*, kernels::WeightPanels>;
+using LayerGradients = LayerPointers<float*, float*>;
+LayerWeights layer_weights(const PolicyWeights& weights, int layer);
+LayerGradients layer_gradients(const ParameterLayout& layout, int layer, float* flat);
 
 // What does not change from layer to layer of a pass.
 struct LayerContext {

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/check.h"
 #include "core/philox.h"
 
 namespace jigsaw {
@@ -75,10 +76,10 @@ void fill_normal(const Parameter& parameter, std::uint64_t key, std::uint64_t st
 
 }  // namespace
 
-AlignedFloats::AlignedFloats(std::size_t size) : size_(size) {
-  if (size == 0) return;
-  if (size > std::numeric_limits<std::size_t>::max() / 8) throw std::bad_alloc();
-  const std::size_t num_bytes = size * sizeof(float);
+void* internal::allocate_aligned(std::size_t num_values, std::size_t bytes_each) {
+  if (num_values == 0) return nullptr;
+  if (num_values > std::numeric_limits<std::size_t>::max() / 2 / bytes_each) throw std::bad_alloc();
+  const std::size_t num_bytes = num_values * bytes_each;
   // Large buffers stand on huge pages where the kernel has them: weights are streamed through at every token.
   const std::size_t alignment = num_bytes >= 2 * kHugePage ? kHugePage : kCacheLine;
   const std::size_t rounded = (num_bytes + alignment - 1) / alignment * alignment;
@@ -86,13 +87,68 @@ AlignedFloats::AlignedFloats(std::size_t size) : size_(size) {
   if (memory == nullptr) throw std::bad_alloc();
   if (alignment == kHugePage) ::madvise(memory, rounded, MADV_HUGEPAGE);  // a wish: its failure changes nothing
   std::memset(memory, 0, num_bytes);
-  data_.reset(static_cast<float*>(memory));
+  return memory;
 }
 
-void AlignedFloats::Free::operator()(float* pointer) const { std::free(pointer); }
+void internal::free_aligned(void* memory) { std::free(memory); }
+
+std::string_view to_string(WeightFormat format) { return format == WeightFormat::kBf16 ? "bf16" : "fp32"; }
+
+std::optional<WeightFormat> parse_weight_format(std::string_view name) {
+  for (const WeightFormat format : {WeightFormat::kFp32, WeightFormat::kBf16}) {
+    if (name == to_string(format)) return format;
+  }
+  return std::nullopt;
+}
 
 PolicyWeights::PolicyWeights(ModelConfig config)
     : config_(std::move(config)), layout_(config_), buffer_(layout_.num_floats()) {}
+
+std::span<float> PolicyWeights::mutable_floats() {
+  is_rounded_copy_stale_ = format() == WeightFormat::kBf16;
+  return buffer_.span();
+}
+
+void PolicyWeights::set_format(WeightFormat format, Lane& lane) {
+  if (format == this->format()) return;
+  rounded_ = {};
+  rounded_offsets_.clear();
+  is_rounded_copy_stale_ = false;
+  if (format == WeightFormat::kFp32) return;
+  std::size_t num_words = 0;
+  for (const Parameter& parameter : layout_.parameters()) {
+    rounded_offsets_.push_back(num_words);
+    if (parameter.is_matrix()) num_words += kernels::bf16_words(parameter.cols, parameter.rows);
+  }
+  rounded_ = AlignedArray<std::uint32_t>(num_words);
+  round(lane);
+}
+
+void PolicyWeights::round(Lane& lane) {
+  if (format() == WeightFormat::kFp32) return;
+  for (std::size_t i = 0; i < rounded_offsets_.size(); ++i) {
+    const Parameter& parameter = layout_.parameters()[i];
+    if (!parameter.is_matrix()) continue;
+    kernels::round_to_bf16(lane, parameter.cols, parameter.rows, buffer_.data() + parameter.offset,
+                           rounded_.data() + rounded_offsets_[i]);
+  }
+  is_rounded_copy_stale_ = false;
+}
+
+kernels::WeightPanels PolicyWeights::matrix(int index) const {
+  if (format() == WeightFormat::kFp32) return parameter(index);
+  CHECK_MSG(!is_rounded_copy_stale_, "weights were written and not rounded");
+  return kernels::WeightPanels(rounded_.data() + rounded_offsets_[static_cast<std::size_t>(index)]);
+}
+
+std::size_t PolicyWeights::num_bytes(const ParameterLayout& layout, WeightFormat format) {
+  std::size_t num_bytes = layout.num_floats() * sizeof(float);
+  if (format == WeightFormat::kFp32) return num_bytes;
+  for (const Parameter& parameter : layout.parameters()) {
+    if (parameter.is_matrix()) num_bytes += kernels::bf16_words(parameter.cols, parameter.rows) * sizeof(std::uint32_t);
+  }
+  return num_bytes;
+}
 
 std::string PolicyWeights::hash() const {
   const XXH128_hash_t hash = XXH3_128bits(buffer_.data(), buffer_.size() * sizeof(float));
@@ -118,7 +174,7 @@ void initialize_weights(PolicyWeights& weights, std::uint64_t seed) {
 
   for (std::size_t index = 0; index < layout.parameters().size(); ++index) {
     const Parameter& parameter = layout.parameters()[index];
-    float* values = weights.parameter(static_cast<int>(index));
+    float* values = weights.mutable_parameter(static_cast<int>(index));
     if (parameter.is_matrix()) {
       fill_normal(parameter, seed, index, writes_residual[index] ? 0.02 * residual_scale : 0.02, values);
     } else {

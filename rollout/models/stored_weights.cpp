@@ -190,7 +190,7 @@ Result<std::unique_ptr<PolicyWeights>> assemble_weights(const ModelConfig& confi
   }
   std::vector<float> scratch;
   for (const Assignment& assignment : assignments) {
-    fill(layout.parameter(assignment.parameter), assignment, scratch, weights->parameter(assignment.parameter));
+    fill(layout.parameter(assignment.parameter), assignment, scratch, weights->mutable_parameter(assignment.parameter));
   }
   return weights;
 }

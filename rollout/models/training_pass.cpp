@@ -77,7 +77,6 @@ struct TrainingPass::State {
         passing(config, false, false) {}
 
   LayerContext context() { return {config, cos_sin.data(), plan}; }
-  LayerWeights layer_weights(int layer) const { return {weights.layout(), layer, weights.floats().data()}; }
   LayerScratch scratch_for(int rows) {
     return LayerScratch::in(
         layer_scratch.require(static_cast<std::size_t>(rows) * LayerScratch::floats_per_row(config)), config, rows);
@@ -108,11 +107,11 @@ void TrainingPass::State::run_layers(Lane& lane, const TrainingPack& rows_of, Pa
   memory.prepare(rows_of.num_rows());
   plan_for(rows_of);
   const LayerScratch scratch = scratch_for(rows_of.num_rows());
-  kernels::embed(lane, rows_of.tokens, config.hidden_size, weights.parameter(weights.layout().embedding()),
+  kernels::embed(lane, rows_of.tokens, config.hidden_size, weights.matrix(weights.layout().embedding()),
                  memory.input(0));
   for (int layer = 0; layer < config.num_layers; ++layer) {
-    layer_forward(lane, context(), layer_weights(layer), 0, memory.input(layer), memory.activations(layer), scratch,
-                  memory.input(layer + 1));
+    layer_forward(lane, context(), layer_weights(weights, layer), 0, memory.input(layer), memory.activations(layer),
+                  scratch, memory.input(layer + 1));
   }
 }
 
@@ -191,12 +190,12 @@ void TrainingPass::backward(Lane& lane, std::span<const float> dlogp, std::span<
 
   s.head.backward(lane, s.pack, s.kept.input(s.config.num_layers), s.stats, dlogp, gradients, dx);
   for (int layer = s.config.num_layers - 1; layer >= 0; --layer) {
-    const LayerWeights weights = s.layer_weights(layer);
+    const LayerWeights weights = layer_weights(s.weights, layer);
     const LayerActivations activations = s.kept.activations(layer);
     if (s.recompute_activations) {
       layer_activations(lane, s.context(), weights, 0, s.kept.input(layer), activations, scratch);
     }
-    layer_backward(lane, s.context(), weights, LayerGradients(s.weights.layout(), layer, gradients.data()),
+    layer_backward(lane, s.context(), weights, layer_gradients(s.weights.layout(), layer, gradients.data()),
                    s.pack.sequence_rows, s.kept.input(layer), activations, scratch, backward, dx);
   }
   kernels::embed_backward(lane, s.pack.tokens, s.config.hidden_size, dx,

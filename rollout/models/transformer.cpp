@@ -86,12 +86,11 @@ std::span<const float> Transformer::forward(Lane& lane, const ForwardBatch& batc
   const LayerActivations passing{.qkv_raw = scratch.qkv, .attention = attention, .x_mid = x, .gate_up = gate_up};
   const LayerContext context{config, cos_sin_.data(), plan};
 
-  kernels::embed(lane, batch.tokens, config.hidden_size, weights_.parameter(layout.embedding()), x);
+  kernels::embed(lane, batch.tokens, config.hidden_size, weights_.matrix(layout.embedding()), x);
   for (int layer = 0; layer < config.num_layers; ++layer) {
-    const LayerWeights weights(layout, layer, weights_.floats().data());
     const std::size_t offset =
         static_cast<std::size_t>(layer) * kernels::kv_block_floats(config.num_kv_heads, config.head_dim);
-    layer_forward(lane, context, weights, offset, x, passing, scratch, x);
+    layer_forward(lane, context, layer_weights(weights_, layer), offset, x, passing, scratch, x);
   }
 
   if (batch.logit_rows.empty()) return {};
@@ -105,7 +104,7 @@ std::span<const float> Transformer::forward(Lane& lane, const ForwardBatch& batc
   kernels::rms_norm(lane, num_wanted, config.hidden_size, wanted, config.hidden_size,
                     weights_.parameter(layout.final_norm()), config.rms_norm_eps, normed, config.hidden_size);
   kernels::linear(lane, num_wanted, config.hidden_size, config.vocab_size, normed, config.hidden_size,
-                  weights_.parameter(layout.output()), nullptr, logits, config.vocab_size);
+                  weights_.matrix(layout.output()), nullptr, logits, config.vocab_size);
   return {logits, batch.logit_rows.size() * vocab};
 }
 

@@ -56,7 +56,7 @@ void VocabularyHead::project(Lane& lane, const TrainingPack& pack, const Chunk& 
   kernels::rms_norm(lane, chunk.rows, hidden, chunk.x, hidden, weights_.parameter(weights_.layout().final_norm()),
                     config.rms_norm_eps, chunk.normed, hidden);
   kernels::linear(lane, chunk.rows, hidden, config.vocab_size, chunk.normed, hidden,
-                  weights_.parameter(weights_.layout().output()), nullptr, chunk.logits, config.vocab_size);
+                  weights_.matrix(weights_.layout().output()), nullptr, chunk.logits, config.vocab_size);
 }
 
 void VocabularyHead::forward(Lane& lane, const TrainingPack& pack, const float* x,
@@ -103,7 +103,7 @@ void VocabularyHead::backward(Lane& lane, const TrainingPack& pack, const float*
     kernels::linear_backward_weight(lane, chunk.rows, hidden, vocab, chunk.normed, hidden, chunk.logits, vocab,
                                     d_output);
     kernels::linear_backward_input(lane, chunk.rows, hidden, vocab, chunk.logits, vocab,
-                                   weights_.parameter(layout.output()), chunk.d_normed, hidden, false);
+                                   weights_.matrix(layout.output()), chunk.d_normed, hidden, false);
     kernels::rms_norm_backward(lane, chunk.rows, hidden, chunk.x, hidden, weights_.parameter(layout.final_norm()),
                                config.rms_norm_eps, chunk.d_normed, hidden, chunk.d_x, hidden, false, d_final_norm);
     for (int i = 0; i < chunk.rows; ++i) {

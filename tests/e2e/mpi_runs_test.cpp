@@ -102,6 +102,21 @@ TEST_F(MpiRunsTest, OneStepOffTrainsTheSameOnAnyWorkersAndAfterAKill) {
   }
 }
 
+TEST_F(MpiRunsTest, WeightsReadInBf16TrainTheSameOnAnyWorkersAndAfterAKill) {
+  const std::string job =
+      folder_.file("job.yaml", job_text(longer(sort_pipeline() + "  weight_format: bf16\n  mode: one_step_off\n" +
+                                               reverse_pipeline() + "  weight_format: bf16\n")));
+  const std::string in_fp32 = folder_.file("fp32.yaml", job_text(longer(reverse_pipeline())));
+  const Hashes reference = run(job, {"--workers", "1"}, "w1");
+  EXPECT_EQ(run(job, {"--workers", "2"}, "w2"), reference);
+  EXPECT_NE(run(in_fp32, {"--workers", "0"}, "fp32").at("reverse"), reference.at("reverse"));
+  const ProcessOutcome killed =
+      run_jigsaw({"run", job, "--workers", "2", "--out", (folder_.path() / "killed").string(), "--quiet"},
+                 [&](int) { return count_lines(folder_.path() / "killed" / "metrics.jsonl") >= 15; });
+  ASSERT_EQ(killed.exit_code, 128 + 9) << "it ended before the kill: " << killed.err;
+  EXPECT_EQ(run(job, {"--workers", "2", "--resume"}, "killed"), reference);
+}
+
 TEST_F(MpiRunsTest, ADifferentSeedTrainsOtherWeights) {
   const std::string job = folder_.file("job.yaml", job_text(sort_pipeline()));
   EXPECT_NE(run(job, {"--workers", "0"}, "a"), run(job, {"--workers", "0", "--set", "seed=8"}, "b"));

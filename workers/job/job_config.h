@@ -12,6 +12,7 @@
 #include "graph/sub_stage_kind.h"
 #include "rollout/engine/rollout_engine.h"
 #include "rollout/models/model_config.h"
+#include "rollout/models/policy_weights.h"
 #include "workers/rewards/reward.h"
 #include "workers/tasks/task.h"
 #include "workers/trainer/algorithm_config.h"
@@ -60,6 +61,7 @@ struct PipelineConfig {
   std::string name;
   std::filesystem::path model;  // HF folder or .gguf; empty with `model_config`
   ScratchModel scratch;
+  WeightFormat weight_format = WeightFormat::kFp32;  // what passes read matrices as (rollout/models/policy_weights.h)
   TaskConfig task;
   RewardConfig reward;
   AlgorithmConfig algorithm;

@@ -122,6 +122,9 @@ void read_model(YamlSection& yaml, PipelineConfig& pipeline, const std::filesyst
         "", "needs either model (a Hugging Face folder or a .gguf file) or model_config (a policy from scratch)");
   }
   if (!model.empty()) pipeline.model = resolve_path(model, folder);
+  std::string weight_format(to_string(pipeline.weight_format));
+  yaml.read_choice("weight_format", weight_format, {"fp32", "bf16"});
+  pipeline.weight_format = parse_weight_format(weight_format).value_or(WeightFormat::kFp32);
   read_scratch_model(yaml, pipeline);
 }
 

@@ -65,7 +65,7 @@ Result<AdamwOptimizer::StepStats> AdamwOptimizer::step(Lane& lane, std::span<con
   adamw.grad_scale = static_cast<float>(clip_factor(config_, grad_norm));
   adamw.step = step;
 
-  float* const params = weights_.floats().data();
+  float* const params = weights_.mutable_floats().data();
   float* const first = moments_->first.mutable_data_ptr<float>();
   float* const second = moments_->second.mutable_data_ptr<float>();
   for (const Parameter& parameter : layout.parameters()) {

@@ -35,8 +35,10 @@ class TorchTrainer final : public Trainer {
         pass_(weights, options.max_positions, options.recompute_activations),
         optimizer_(weights, options.optimizer),
         gradient_(weights.layout().num_floats()) {
-    const std::span<float> floats = weights.floats();
-    weights_F_ = at::from_blob(floats.data(), {static_cast<std::int64_t>(floats.size())}, at::kFloat);
+    // A leaf that nothing is written through: autograd only needs to know that the log-probs depend on it.
+    const std::span<const float> floats = std::as_const(weights).floats();
+    weights_F_ =
+        at::from_blob(const_cast<float*>(floats.data()), {static_cast<std::int64_t>(floats.size())}, at::kFloat);
     weights_F_.set_requires_grad(true);
   }
 
@@ -66,6 +68,7 @@ class TorchTrainer final : public Trainer {
 
   Result<UpdateStats> apply_update(Lane& lane, std::span<const float> gradient) override {
     JIGSAW_ASSIGN_OR_RETURN(const AdamwOptimizer::StepStats step, optimizer_.step(lane, gradient));
+    weights_.round(lane);
     return UpdateStats{step.grad_norm, step.lr, weights_.hash()};
   }
 

@@ -66,7 +66,8 @@ class Trainer {
   // The current slot's gradient, in the layout's flat form; valid until the next begin_slot.
   virtual std::span<float> slot_gradient() = 0;
 
-  // Clips, steps AdamW with the fully reduced gradient, and advances the version. A gradient that is not finite is an
+  // Clips, steps AdamW with the fully reduced gradient, rounds the weights anew where passes read them rounded, and
+  // advances the version. A gradient that is not finite is an
   // error and changes nothing.
   virtual Result<UpdateStats> apply_update(Lane& lane, std::span<const float> gradient) = 0;
   virtual std::int64_t version() const = 0;  // updates applied so far, those before load_optimizer() included

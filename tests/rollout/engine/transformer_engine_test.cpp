@@ -165,7 +165,7 @@ TEST_P(TransformerEngineTest, NewWeightsAreUsedFromTheNextRequestOn) {
   Lane lane(1);
   submit(*engine, request);
   run_to_end(*engine, lane);
-  std::ranges::copy(other->floats(), weights_->floats().begin());
+  std::ranges::copy(other->floats(), weights_->mutable_floats().begin());
   engine->on_weights_changed();
   submit(*engine, request);
   RunTotals totals = run_to_end(*engine, lane);

@@ -1,5 +1,6 @@
 // Products against double precision, and their bits across variants, threads and row counts.
 #include <algorithm>
+#include <bit>
 #include <limits>
 
 #include "tests/rollout/kernels/kernel_test_support.h"
@@ -207,6 +208,93 @@ TEST_F(ProductTest, ReadsAndWritesOnlyItsColumns) {
     }
   }
   EXPECT_TRUE(close(c, expected, 1e-5));
+}
+
+// A matrix rounded to bf16 as pairs, and the same numbers as fp32 panels.
+struct RoundedMatrix {
+  std::vector<std::uint32_t> pairs;
+  Floats panels;
+};
+RoundedMatrix round_matrix(const Floats& panels, int n, int k) {
+  Lane lane(2);
+  RoundedMatrix rounded{std::vector<std::uint32_t>(bf16_words(k, n)), panels};
+  round_to_bf16(lane, k, n, panels.data(), rounded.pairs.data());
+  for (std::size_t i = 0; i < panels.size(); ++i) {
+    const std::size_t depth = static_cast<std::size_t>(k), panel = i / (16 * depth), j = i / 16 % depth;
+    const std::uint32_t pair = rounded.pairs[(panel * ((depth + 1) / 2) + j / 2) * 16 + i % 16];
+    rounded.panels[i] = std::bit_cast<float>(j % 2 == 0 ? pair << 16 : pair & 0xffff0000U);
+  }
+  return rounded;
+}
+
+TEST_F(ProductTest, RoundsToTheNearestBf16AndOfTwoToTheEvenOne) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  const Floats values = {1.0f,        -1.0f,       0.0f,     -0.0f,     0x1.01p0f, 0x1.03p0f,   0x1.00fffep0f,
+                         0x1.0102p0f, 0x1.ffp127f, infinity, -infinity, 0x1p-149f, 0x1.8p-134f, 0x1.fep-127f};
+  const Floats nearest = {1.0f,      -1.0f,    0.0f,     -0.0f,     0x1.00p0f, 0x1.04p0f, 0x1.00p0f,
+                          0x1.02p0f, infinity, infinity, -infinity, 0.0f,      0x1p-133f, 0x1p-126f};
+  Floats panels(16 * values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) panels[16 * i] = values[i];
+  panels[1] = std::numeric_limits<float>::quiet_NaN();
+  panels[17] = std::bit_cast<float>(0x7f800001U);
+  const Floats rounded = round_matrix(panels, 16, static_cast<int>(values.size())).panels;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    EXPECT_EQ(std::bit_cast<std::uint32_t>(rounded[16 * i]), std::bit_cast<std::uint32_t>(nearest[i]))
+        << std::hexfloat << values[i] << " became " << rounded[16 * i];
+  }
+  EXPECT_TRUE(std::isnan(rounded[1]));
+  EXPECT_TRUE(std::isnan(rounded[17]));
+}
+
+TEST_F(ProductTest, WeightsInBf16GiveTheBitsOfTheSameNumbersInFp32) {
+  for (const Shape& shape : kShapes) {
+    const int rows = shape.rows, k = shape.k, n = shape.n;
+    const RoundedMatrix w = round_matrix(to_panels(random_floats(static_cast<std::size_t>(n) * k, 2), n, k), n, k);
+    const Floats x = random_floats(static_cast<std::size_t>(rows) * k, 1);
+    const Floats dy = random_floats(static_cast<std::size_t>(rows) * n, 3);
+    const Floats bias = random_floats(static_cast<std::size_t>(n), 4);
+    // Output and gradient of the input, one after the other.
+    const auto run = [&](Lane& lane, WeightPanels panels) {
+      Floats out(static_cast<std::size_t>(rows) * (n + k), kUntouched);
+      linear(lane, rows, k, n, x.data(), k, panels, bias.data(), out.data(), n);
+      linear_backward_input(lane, rows, k, n, dy.data(), n, panels, &out[static_cast<std::size_t>(rows) * n], k, false);
+      return out;
+    };
+    const Floats in_bf16 = same_bits_everywhere([&](Lane& lane) { return run(lane, WeightPanels(w.pairs.data())); });
+    Lane lane(1);
+    EXPECT_TRUE(bits_equal(in_bf16, run(lane, w.panels.data()))) << rows << " x " << k << " x " << n;
+  }
+}
+
+TEST_F(ProductTest, ARowOfBf16ProductsDoesNotDependOnTheRowsBesideIt) {
+  const int k = 83, n = 116, rows_max = 40;
+  const Floats x = random_floats(rows_max * k, 1);
+  const RoundedMatrix w = round_matrix(to_panels(random_floats(n * k, 2), n, k), n, k);
+  for (const std::string& variant : variants_of_this_cpu()) {
+    ASSERT_TRUE(select_variant(variant));
+    Lane lane(2);
+    Floats alone(rows_max * n);
+    for (int r = 0; r < rows_max; ++r) linear(lane, 1, k, n, &x[r * k], k, w.panels.data(), nullptr, &alone[r * n], n);
+    for (int rows = 1; rows <= rows_max; rows += variant == "portable" ? 13 : 1) {
+      Floats together(rows_max * n);
+      linear(lane, rows, k, n, x.data(), k, WeightPanels(w.pairs.data()), nullptr, together.data(), n);
+      std::copy(alone.begin() + rows * n, alone.end(), together.begin() + rows * n);
+      ASSERT_TRUE(bits_equal(together, alone)) << variant << ", " << rows << " rows";
+    }
+  }
+}
+
+TEST_F(ProductTest, AnEmbeddingInBf16GivesItsRows) {
+  Lane lane(2);
+  for (const int hidden : {7, 48}) {
+    const int vocab = 37;
+    const RoundedMatrix w = round_matrix(to_panels(random_floats(vocab * hidden, 1), vocab, hidden), vocab, hidden);
+    const std::vector<std::int32_t> tokens = {0, 36, 17, 3, 17};
+    Floats in_bf16(tokens.size() * hidden), in_fp32 = in_bf16;
+    embed(lane, tokens, hidden, WeightPanels(w.pairs.data()), in_bf16.data());
+    embed(lane, tokens, hidden, w.panels.data(), in_fp32.data());
+    EXPECT_TRUE(bits_equal(in_bf16, in_fp32));
+  }
 }
 
 TEST_F(ProductTest, ADepthOfZeroWritesZerosOrKeeps) {

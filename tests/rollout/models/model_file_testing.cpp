@@ -75,7 +75,7 @@ std::unique_ptr<PolicyWeights> tiny_model(const std::string& family, bool tied, 
   // Norms and biases other than their initial 1 and 0, so that a swapped vector shows.
   for (const Parameter& parameter : weights->layout().parameters()) {
     if (parameter.is_matrix()) continue;
-    float* values = weights->floats().data() + parameter.offset;
+    float* values = weights->mutable_floats().data() + parameter.offset;
     for (int i = 0; i < parameter.rows; ++i) {
       values[i] += 0.25f * static_cast<float>(i) + static_cast<float>(parameter.offset % 977);
     }

@@ -176,7 +176,8 @@ TEST_F(ModelFilesTest, HalfPrecisionIsWidened) {
       tensor.type = type;
       for (const Parameter& parameter : expected.layout().parameters()) {
         for (const ParameterPart& part : parameter.parts) {
-          if (part.hf_name == name) pack_rows(parameter, part, rounded, expected.floats().data() + parameter.offset);
+          if (part.hf_name == name)
+            pack_rows(parameter, part, rounded, expected.mutable_floats().data() + parameter.offset);
         }
       }
     }

@@ -46,7 +46,7 @@ std::unique_ptr<PolicyWeights> small_model(const std::string& name, std::uint64_
   initialize_weights(*weights, seed);
   const auto& parameters = weights->layout().parameters();
   for (std::size_t i = 0; i < parameters.size(); ++i) {
-    float* values = weights->parameter(static_cast<int>(i));
+    float* values = weights->mutable_parameter(static_cast<int>(i));
     if (parameters[i].is_matrix()) {
       for (std::size_t k = 0; k < parameters[i].size; ++k) values[k] *= 12.0f;  // padding stays zero
     } else {

@@ -47,11 +47,11 @@ TEST(PolicyWeightsTest, HashIsXxh3OfAllFloats) {
   PolicyWeights weights(config);
   // 16x2 embedding, norm, 16x2 qkv, 16x2 out, norm, 16x2 gate and up, 16x1 down, norm
   ASSERT_EQ(weights.floats().size(), 192u);
-  for (std::size_t i = 0; i < 192; ++i) weights.floats()[i] = 0.5f * static_cast<float>(i);
+  for (std::size_t i = 0; i < 192; ++i) weights.mutable_floats()[i] = 0.5f * static_cast<float>(i);
   EXPECT_EQ(
       weights.hash(),
       "bffaa7b2eb6fc3ff7f28474643678933");  // Python: xxhash.xxh3_128(numpy.arange(192, dtype='f4') * 0.5).hexdigest()
-  weights.floats()[191] = 0.0f;
+  weights.mutable_floats()[191] = 0.0f;
   EXPECT_NE(weights.hash(), "bffaa7b2eb6fc3ff7f28474643678933");
 }
 
@@ -80,7 +80,7 @@ TEST(PolicyWeightsTest, InitialMatricesAreNormalWithTheRightDeviation) {
 
 TEST(PolicyWeightsTest, InitialNormsAreOneBiasesAndPaddingZero) {
   PolicyWeights weights(tiny_config("qwen2", false));
-  std::fill(weights.floats().begin(), weights.floats().end(), 0.0f);
+  std::fill(weights.mutable_floats().begin(), weights.mutable_floats().end(), 0.0f);
   initialize_weights(weights, 5);
   const ParameterLayout& layout = weights.layout();
   const float* norm = weights.parameter(layout.final_norm());

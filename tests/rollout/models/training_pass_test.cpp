@@ -133,7 +133,7 @@ TEST_P(TrainingPassTest, GradientMatchesFiniteDifferences) {
   const auto& parameters = weights_->layout().parameters();
   for (std::size_t index = 0; index < parameters.size(); ++index) {
     const Parameter& parameter = parameters[index];
-    float* values = weights_->parameter(static_cast<int>(index));
+    float* values = weights_->mutable_parameter(static_cast<int>(index));
     const std::vector<float> before(values, values + parameter.size);
     std::vector<float> direction = random_floats(parameter.size, index);
     double norm = 0, expected = 0;

@@ -58,13 +58,14 @@ ModelConfig tiny_config(std::string_view name) {
 
 std::unique_ptr<PolicyWeights> tiny_model(std::string_view name) {
   auto weights = std::make_unique<PolicyWeights>(tiny_config(name));
-  fill_flat(weights->layout(), weights->floats(), [](const std::string& hf_name, std::size_t rows, std::size_t cols) {
-    std::vector<float> values;
-    for (const double u : hashed_uniform(hf_name, rows * std::max<std::size_t>(cols, 1))) {
-      values.push_back(static_cast<float>(cols == 0 && !hf_name.ends_with("bias") ? 1 + 0.4 * u : 0.8 * u));
-    }
-    return values;
-  });
+  fill_flat(weights->layout(), weights->mutable_floats(),
+            [](const std::string& hf_name, std::size_t rows, std::size_t cols) {
+              std::vector<float> values;
+              for (const double u : hashed_uniform(hf_name, rows * std::max<std::size_t>(cols, 1))) {
+                values.push_back(static_cast<float>(cols == 0 && !hf_name.ends_with("bias") ? 1 + 0.4 * u : 0.8 * u));
+              }
+              return values;
+            });
   return weights;
 }
 

@@ -251,11 +251,11 @@ TEST_P(TrainerModels, GradientPredictsTheChangeOfTheLoss) {
   const double step = 2e-3 / std::sqrt(squares);
   const auto loss_at = [&](double distance) {
     for (std::size_t i = 0; i < gradient.size(); ++i) {
-      weights->floats()[i] += static_cast<float>(distance * gradient[i]);
+      weights->mutable_floats()[i] += static_cast<float>(distance * gradient[i]);
     }
     CHECK(run_slot(*trainer, lane, slot).ok());
     for (std::size_t i = 0; i < gradient.size(); ++i) {
-      weights->floats()[i] -= static_cast<float>(distance * gradient[i]);
+      weights->mutable_floats()[i] -= static_cast<float>(distance * gradient[i]);
     }
     return trainer->slot_result().loss;
   };
@@ -312,7 +312,7 @@ TEST(TrainerTest, AResumedTrainerContinuesToTheBit) {
   one_step(*trainer);
   one_step(*trainer);
   PolicyWeights resumed_weights(weights->config());
-  std::ranges::copy(weights->floats(), resumed_weights.floats().begin());
+  std::ranges::copy(weights->floats(), resumed_weights.mutable_floats().begin());
   ASSERT_TRUE(trainer->save_optimizer(folder / "optimizer.safetensors").ok());
   const auto resumed = make_trainer(resumed_weights, options);
   ASSERT_TRUE(resumed->load_optimizer(folder / "optimizer.safetensors").ok());
@@ -323,6 +323,37 @@ TEST(TrainerTest, AResumedTrainerContinuesToTheBit) {
     EXPECT_EQ(actual.lr, expected.lr);
     EXPECT_EQ(actual.grad_norm, expected.grad_norm);
   }
+}
+
+TEST(TrainerTest, AnUpdateOfWeightsReadInBf16IsSeenByPassesAndContinuesToTheBit) {
+  const TemporaryFolder folder;
+  Lane lane(2);
+  const TrainerOptions options = small_options();
+  const auto samples = random_samples(37);
+  const auto slot = make_slots(options.algorithm, samples, 1)[0];
+  const auto one_step = [&](Trainer& trainer) {
+    CHECK(run_slot(trainer, lane, slot).ok());
+    return *trainer.apply_update(lane, trainer.slot_gradient());
+  };
+  const auto weights = tiny_model("llama");
+  weights->set_format(WeightFormat::kBf16, lane);
+  const auto trainer = make_trainer(*weights, options);
+  const auto before = *trainer->score(lane, samples, nullptr);
+  const UpdateStats first = one_step(*trainer);
+  EXPECT_EQ(first.weights_hash, weights->hash());
+  const auto after = *trainer->score(lane, samples, nullptr);
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    EXPECT_NE(after[i], before[i]);
+    EXPECT_EQ(after[i], decoded_logprobs(*weights, samples[i]));
+  }
+
+  PolicyWeights resumed_weights(weights->config());
+  std::ranges::copy(weights->floats(), resumed_weights.mutable_floats().begin());
+  resumed_weights.set_format(WeightFormat::kBf16, lane);
+  ASSERT_TRUE(trainer->save_optimizer(folder / "optimizer.safetensors").ok());
+  const auto resumed = make_trainer(resumed_weights, options);
+  ASSERT_TRUE(resumed->load_optimizer(folder / "optimizer.safetensors").ok());
+  EXPECT_EQ(one_step(*resumed).weights_hash, one_step(*trainer).weights_hash);
 }
 
 TEST(TrainerTest, ScoresUnderReferenceWeights) {

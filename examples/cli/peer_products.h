@@ -1,0 +1,13 @@
+// The matrix products that a user might pick instead of ours, for `jigsaw bench gemm`: LibTorch's (MKL), and OpenBLAS's
+// where the machine has libopenblas.so.0 (nothing else of Jigsaw needs it).
+#pragma once
+
+#include <vector>
+
+#include "rollout/kernels/gemm_bench.h"
+
+namespace jigsaw::cli {
+
+std::vector<kernels::PeerProduct> peer_products(int num_threads);
+
+}  // namespace jigsaw::cli
