@@ -65,6 +65,7 @@ Controller::Controller(std::vector<PipelineSpec> specs, std::vector<StartPoint> 
 Result<RunSummary> Controller::run() {
   begin_ = last_progress_ = last_tick_ = clock_.now();
   const Status status = run_all();
+  remove_joining_folder();
   wire::ToWorker shutdown;
   shutdown.mutable_shutdown();
   for (PeerId worker = 1; members_.has(worker); ++worker) {
@@ -166,10 +167,17 @@ Status Controller::receive_all(std::chrono::milliseconds wait) {
     if (!received) break;
     wire::FromWorker message;
     if (members_.has(received->from) && members_.at(received->from).lost) continue;
-    if (!members_.has(received->from) || !message.ParseFromString(received->bytes)) {
-      return Error(ErrorCode::kCorrupt, "worker " + std::to_string(received->from) + " sent bytes that are no message");
+    if (!members_.has(received->from)) {
+      return Error(ErrorCode::kCorrupt, "a message of worker " + std::to_string(received->from) + ", which is none");
     }
-    JIGSAW_RETURN_IF_ERROR(handle(received->from, message));
+    const Status status = message.ParseFromString(received->bytes)
+                              ? handle(received->from, message)
+                              : Status(Error(ErrorCode::kCorrupt, "worker " + std::to_string(received->from) +
+                                                                      " sent bytes that are no message"));
+    if (status.ok()) continue;
+    // Whoever takes no part yet can end nothing.
+    if (!joining_ || joining_->worker != received->from) return status;
+    joining_->problem = status.error().message();
   }
   return ok_status();
 }
@@ -281,7 +289,7 @@ Status Controller::on_node_done(const wire::NodeDone& done) {
   dispatched_.erase(found);
   busy_s_ += done.busy_s();
   if (dispatched.for_joining) {
-    if (joining_ && !done.warning().empty()) joining_->problem = done.warning();
+    on_saved_for_joining(done);
     return ok_status();
   }
   if (dispatched.checkpoint) {
@@ -571,7 +579,7 @@ wire::CheckpointWork Controller::checkpoint_work(int pipeline, std::int64_t step
 void Controller::begin_stopping(int pipeline) {
   if (plan_.done(pipeline)) return;
   pipelines_[static_cast<std::size_t>(pipeline)].is_stopping = true;
-  plan_.set_paused(pipeline, false, clock_.now());
+  pause_as_wanted();
   log_info("pipeline.stopping",
            "pipeline={}: its step under way is dropped, or finished where the weights are changing already",
            plan_.spec(pipeline).name);
@@ -625,6 +633,7 @@ Status Controller::send(PeerId to, const wire::ToWorker& message) {
 
 void Controller::tick() {
   const Clock::TimePoint now = clock_.now();
+  if (waits_for_people()) last_progress_ = now;
   if (now - last_progress_ > kStallReportAfter) {
     log_warning("run.stalled", "nothing finished for {:.0f} s; {}", seconds(last_progress_, now), stall_report());
     last_progress_ = now;
@@ -640,6 +649,14 @@ void Controller::tick() {
     if (members_.at(worker).ready) (void)send(worker, ping);
   }
   if (joining_ && members_.at(joining_->worker).hello) (void)send(joining_->worker, ping);
+}
+
+// All that is left has been paused.
+bool Controller::waits_for_people() const {
+  for (int pipeline = 0; pipeline < plan_.num_pipelines(); ++pipeline) {
+    if (!plan_.done(pipeline) && !pipelines_[static_cast<std::size_t>(pipeline)].is_paused) return false;
+  }
+  return dispatched_.empty();
 }
 
 std::string Controller::stall_report() const {

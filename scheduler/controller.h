@@ -166,10 +166,13 @@ class Controller {
   Result<wire::ControlReply::Joined> begin_join(const std::string& public_key);
   Status go_on_joining();
   Status save_for_joining();
+  void on_saved_for_joining(const wire::NodeDone& done);
+  void go_on_joining_after_loss();
   Status start_joining();
   Status on_joining_ready(PeerId from, const wire::Ready& ready);
   Status finish_joining();
   Status give_up_joining(const std::string& reason);
+  void remove_joining_folder();
   void pause_as_wanted();
   std::filesystem::path joining_root() const { return options_.checkpoint_root.parent_path() / "joining"; }
   Status cancel(int pipeline);
@@ -179,11 +182,13 @@ class Controller {
   // Losses of workers, in scheduler/controller_losses.cpp.
   Status notice_losses();
   Status lose(PeerId worker, const std::string& reason);
+  std::string work_of(PeerId worker) const;  // what it was sent and has not finished, for people
   Status quiesce();
   Status go_on_when_quiet();
   void make_plan_for_living();
   bool was_done(NodeRef ref);
   void tick();
+  bool waits_for_people() const;
   std::string stall_report() const;
   RunSummary summarize() const;
 

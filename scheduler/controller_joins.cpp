@@ -9,12 +9,14 @@
 
 namespace jigsaw {
 
-// Those that the user has paused, and all while somebody joins.
+// Those that the user has paused, and all while somebody joins: from the moment that their state is saved, those that
+// are stopping as well, so that it stays what was saved.
 void Controller::pause_as_wanted() {
   const bool all = joining_ && joining_->phase != JoinPhase::kConnecting;
+  const bool stopping_too = all && joining_->phase != JoinPhase::kPausing;
   for (int pipeline = 0; pipeline < plan_.num_pipelines(); ++pipeline) {
     const PipelineRun& run = pipelines_[static_cast<std::size_t>(pipeline)];
-    plan_.set_paused(pipeline, !run.is_stopping && (all || run.is_paused), clock_.now());
+    plan_.set_paused(pipeline, run.is_stopping ? stopping_too : all || run.is_paused, clock_.now());
   }
 }
 
@@ -63,10 +65,15 @@ Status Controller::go_on_joining() {
   return ok_status();
 }
 
-Status Controller::save_for_joining() {
-  joining_->phase = JoinPhase::kSaving;
+void Controller::remove_joining_folder() {
   std::error_code error;
   std::filesystem::remove_all(joining_root(), error);
+}
+
+Status Controller::save_for_joining() {
+  joining_->phase = JoinPhase::kSaving;
+  pause_as_wanted();
+  remove_joining_folder();
   for (int pipeline = 0; pipeline < plan_.num_pipelines(); ++pipeline) {
     std::string& folder = joining_->folders.emplace_back();
     if (plan_.done(pipeline)) continue;
@@ -86,6 +93,20 @@ Status Controller::save_for_joining() {
     JIGSAW_RETURN_IF_ERROR(send_dispatch(message, dispatched));
   }
   return ok_status();
+}
+
+void Controller::on_saved_for_joining(const wire::NodeDone& done) {
+  if (joining_ && joining_->phase == JoinPhase::kSaving) joining_->problem += done.warning();
+}
+
+// Checkpoints that were being written may be incomplete. Those that are being read are whole, and nothing has been
+// trained since.
+void Controller::go_on_joining_after_loss() {
+  if (!joining_ || joining_->phase != JoinPhase::kSaving) return;
+  joining_->phase = JoinPhase::kPausing;
+  joining_->folders.clear();
+  joining_->problem.clear();
+  pause_as_wanted();
 }
 
 Status Controller::start_joining() {
@@ -117,8 +138,7 @@ Status Controller::finish_joining() {
   members_.at(worker).joining = false;
   living_ = members_.living();
   joining_.reset();
-  std::error_code error;
-  std::filesystem::remove_all(joining_root(), error);
+  remove_joining_folder();
   log_info("worker.joined", "worker={}: going on with {}", worker, names_of(living_));
   return quiesce();
 }
@@ -127,12 +147,11 @@ Status Controller::give_up_joining(const std::string& reason) {
   const PeerId worker = joining_->worker;
   log_warning("worker.not_joined", "worker={} reason=\"{}\"", worker, reason);
   wire::ToWorker shutdown;
-  shutdown.mutable_shutdown();
+  shutdown.mutable_shutdown()->set_reason(reason);
   (void)transport_.send(worker, shutdown.SerializeAsString());
   members_.lose(worker);
   joining_.reset();
-  std::error_code error;
-  std::filesystem::remove_all(joining_root(), error);
+  remove_joining_folder();
   pause_as_wanted();
   return ok_status();
 }

@@ -27,10 +27,24 @@ Status Controller::lose(PeerId worker, const std::string& reason) {
                                               "; no worker is left. Run again with --resume to go on from the last "
                                               "checkpoint.");
   }
-  if (joining_) JIGSAW_RETURN_IF_ERROR(give_up_joining("a worker was lost meanwhile; it may try again"));
-  log_warning("worker.lost", "worker={} reason=\"{}\": going on with {}", worker, reason, names_of(living_));
+  go_on_joining_after_loss();
+  log_warning("worker.lost", "worker={} reason=\"{}\" doing=\"{}\": going on with {}", worker, reason, work_of(worker),
+              names_of(living_));
   std::erase_if(dispatched_, [&](const auto& entry) { return entry.second.worker == worker; });
   return has_begun_ ? quiesce() : ok_status();
+}
+
+std::string Controller::work_of(PeerId worker) const {
+  if (!has_begun_) return "loading models";
+  std::string work;
+  for (const auto& [id, dispatched] : dispatched_) {
+    if (dispatched.worker != worker) continue;
+    const bool is_node = dispatched.in_plan && !plan_.done(dispatched.ref.pipeline);
+    const SubStageKind kind = is_node ? plan_.node(dispatched.ref).kind : SubStageKind::kCheckpoint;
+    work += fmt::format("{}{} of {} step {}", work.empty() ? "" : ", ", to_string(kind),
+                        plan_.spec(dispatched.ref.pipeline).name, dispatched.ref.step);
+  }
+  return work.empty() ? "nothing" : work;
 }
 
 // Everybody drops what is under way, each for itself and after its quantum: what is not done is handed out anew.

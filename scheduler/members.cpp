@@ -66,7 +66,7 @@ std::string Members::reason_to_give_up(PeerId worker, Clock::TimePoint now,
 void Members::lose(PeerId worker) {
   members_[worker].lost = true;
   members_[worker].waiting_for.clear();
-  members_[worker].process.kill();
+  if (!members_[worker].joining) members_[worker].process.kill();
 }
 
 std::string names_of(const std::vector<PeerId>& workers) {

@@ -44,7 +44,7 @@ class Members {
   void on_hello(PeerId worker, const wire::Hello& hello);
   // Why a living worker must be counted as lost by now; empty while it need not.
   std::string reason_to_give_up(PeerId worker, Clock::TimePoint now, std::chrono::milliseconds silence_max) const;
-  // From now on it takes no part. Its process is ended, so that it cannot write a checkpoint later on.
+  // From now on it takes no part. If it ever did, its process is ended, so that it cannot write a checkpoint later on.
   void lose(PeerId worker);
 
  private:

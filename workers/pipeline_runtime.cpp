@@ -258,6 +258,14 @@ Status PipelineRuntime::save_checkpoint(const fs::path& folder, const std::strin
   const fs::path partial = folder.parent_path() / ("writing-" + folder.filename().string());
   std::error_code error;
   fs::remove_all(partial, error);
+  Status status = write_checkpoint_files(partial, state_json);
+  if (status.ok()) status = publish_folder(partial, folder);
+  if (!status.ok()) fs::remove_all(partial, error);  // half of it would only keep a full disk full
+  return status;
+}
+
+Status PipelineRuntime::write_checkpoint_files(const fs::path& partial, const std::string& state_json) {
+  std::error_code error;
   fs::create_directories(partial, error);
   if (error)
     return Error(ErrorCode::kResourceExhausted, partial.string() + ": cannot make this folder: " + error.message());
@@ -269,8 +277,7 @@ Status PipelineRuntime::save_checkpoint(const fs::path& folder, const std::strin
   state["policy_version"] = trainer_->version();
   if (has_rollout_copy()) state["rollout_version"] = rollout_version_;
   state["weights_hash"] = weights_->hash();
-  JIGSAW_RETURN_IF_ERROR(write_file_atomically(partial / kStateFile, state.dump(2) + "\n"));
-  return publish_folder(partial, folder);
+  return write_file_atomically(partial / kStateFile, state.dump(2) + "\n");
 }
 
 std::size_t least_memory(std::span<const PipelineConfig> configs, std::span<const PipelineMemory> memories) {

@@ -101,13 +101,15 @@ class PipelineRuntime {
   // A completion's text without the token that ended it.
   std::string completion_text(const RolloutOutput& output) const;
 
-  // HF folder, optimizer, the rollout's copy of the weights where it has one, state.json; complete or not there. In
+  // HF folder, optimizer, the rollout's copy of the weights where it has one, state.json; complete or not there: what
+  // could be written of it before an error is removed. In
   // one_step_off mode only while that copy is what the next step's rollout uses: one step older than the trained ones.
   Status save_checkpoint(const std::filesystem::path& folder, const std::string& state_json);
 
  private:
   PipelineRuntime() = default;
   Status restore(const std::filesystem::path& checkpoint);
+  Status write_checkpoint_files(const std::filesystem::path& partial, const std::string& state_json);
 
   PipelineConfig config_;
   std::unique_ptr<Task> task_;

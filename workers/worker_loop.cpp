@@ -124,7 +124,10 @@ Status WorkerLoop::handle(const wire::ToWorker& message) {
     case wire::ToWorker::kPing: return ok_status();
     case wire::ToWorker::kMembers: return on_members(message.members());
     case wire::ToWorker::kMove: moves_.begin(message.move()); return ok_status();
-    case wire::ToWorker::kShutdown: shutdown_ = true; return ok_status();
+    case wire::ToWorker::kShutdown:
+      if (!message.shutdown().reason().empty()) return Error(ErrorCode::kUnavailable, message.shutdown().reason());
+      shutdown_ = true;
+      return ok_status();
     case wire::ToWorker::MESSAGE_NOT_SET: break;
   }
   return Error(ErrorCode::kCorrupt, "the controller sent an empty message");

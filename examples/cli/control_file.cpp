@@ -1,6 +1,7 @@
 #include "examples/cli/control_file.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <nlohmann/json.hpp>
@@ -8,6 +9,7 @@
 
 #include "core/atomic_file.h"
 #include "core/files.h"
+#include "core/process_watch.h"
 
 namespace jigsaw::cli {
 namespace {
@@ -22,6 +24,8 @@ constexpr std::chrono::seconds kAnswerMax{20};
 struct Address {
   std::string endpoint, controller_key;
   CurveKeys keys;  // of those who ask
+  std::string machine;
+  int process = 0;  // the controller's
 };
 
 Result<Address> read_address(const fs::path& file) {
@@ -37,6 +41,7 @@ Result<Address> read_address(const fs::path& file) {
   Address address;
   for (const auto& [name, field] : {std::pair{"endpoint", &address.endpoint},
                                     {"controller_key", &address.controller_key},
+                                    {"machine", &address.machine},
                                     {"public_key", &address.keys.public_key},
                                     {"secret_key", &address.keys.secret_key}}) {
     if (!json.is_object() || !json.contains(name) || !json[name].is_string()) {
@@ -44,7 +49,15 @@ Result<Address> read_address(const fs::path& file) {
     }
     *field = json[name];
   }
+  if (json.contains("process") && json["process"].is_number_integer()) address.process = json["process"];
   return address;
+}
+
+// Whether the controller was on this machine and is there no more.
+bool has_ended(const Address& address) {
+  if (address.process <= 0 || address.machine.empty() || address.machine != machine_name()) return false;
+  const auto watch = ProcessWatch::open(address.process);
+  return watch.ok() ? watch->has_ended() : watch.error().code() == ErrorCode::kNotFound;
 }
 
 }  // namespace
@@ -55,10 +68,9 @@ Result<std::unique_ptr<ControlServer>> ControlServer::open(const fs::path& run_f
   JIGSAW_ASSIGN_OR_RETURN(ZmqServer server,
                           listen_for_workers(keys, std::vector<std::string>{asker.public_key}, kRequestBytesMax));
   const fs::path path = run_folder / kFile;
-  const nlohmann::ordered_json json = {{"endpoint", server.endpoint},
-                                       {"controller_key", keys.public_key},
-                                       {"public_key", asker.public_key},
-                                       {"secret_key", asker.secret_key}};
+  const nlohmann::ordered_json json = {{"endpoint", server.endpoint},    {"machine", machine_name()},
+                                       {"process", ::getpid()},          {"controller_key", keys.public_key},
+                                       {"public_key", asker.public_key}, {"secret_key", asker.secret_key}};
   JIGSAW_ASSIGN_OR_RETURN(AtomicFile file, AtomicFile::create(path, 0600));
   JIGSAW_RETURN_IF_ERROR(file.write(json.dump(2) + "\n"));
   JIGSAW_RETURN_IF_ERROR(file.commit());
@@ -72,6 +84,10 @@ ControlServer::~ControlServer() {
 
 Result<wire::ControlReply> ask_controller(const fs::path& run_folder, const wire::ControlRequest& request) {
   JIGSAW_ASSIGN_OR_RETURN(const Address address, read_address(run_folder / kFile));
+  if (has_ended(address)) {
+    return Error(ErrorCode::kNotFound, run_folder.string() + ": no run is under way: its controller, process " +
+                                           std::to_string(address.process) + ", was killed; run --resume goes on");
+  }
   JIGSAW_ASSIGN_OR_RETURN(const auto transport,
                           connect_to_controller(address.keys, address.endpoint, address.controller_key));
   JIGSAW_RETURN_IF_ERROR(transport->send(kControllerPeer, request.SerializeAsString()));

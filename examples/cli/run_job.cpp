@@ -48,6 +48,7 @@ WorkerOptions worker_options(const JobConfig& config, PeerId worker, int num_wor
   options.worker = worker;
   options.num_threads = threads_of_worker(config, num_workers);
   options.memory_bytes_max = memory_limit(config, num_workers);
+  options.controller_timeout = config.worker_timeout;
   return options;
 }
 

@@ -1,4 +1,5 @@
 // worker --join.
+#include <cstdio>
 #include <memory>
 
 #include "core/log.h"
@@ -23,6 +24,8 @@ Status join(const Worker& request) {
   wire::ControlRequest message;
   message.mutable_join()->set_public_key(keys.public_key);
   JIGSAW_ASSIGN_OR_RETURN(const wire::ControlReply reply, ask_controller(request.folder, message));
+  std::fprintf(stderr, "jigsaw: worker %u of %s, once its pipelines are between two steps\n", reply.joined().worker(),
+               request.folder.c_str());
   init_logging("worker-" + std::to_string(reply.joined().worker()), LogLevel::kWarning);
   JIGSAW_ASSIGN_OR_RETURN(const auto transport,
                           connect_to_controller(keys, reply.joined().endpoint(), reply.joined().controller_key()));
@@ -38,7 +41,8 @@ Status join(const Worker& request) {
   // Gradients go over the links from the first update on.
   WorkerLoop loop(options, *transport, *links,
                   [](int) -> Result<std::unique_ptr<GradientExchange>> { return make_local_exchange(); });
-  return loop.run();
+  const Status status = loop.run();
+  return status.ok() ? status : status.error().with_context(request.folder);
 }
 
 }  // namespace

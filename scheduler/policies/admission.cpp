@@ -1,8 +1,17 @@
 #include "scheduler/policies/admission.h"
 
 #include <algorithm>
+#include <set>
 
 namespace jigsaw {
+
+bool is_held(const Plan& plan, int pipeline) {
+  const auto has_any = [pipeline](const std::set<NodeRef>& refs) {
+    const auto first = refs.lower_bound({pipeline, 0, 0});
+    return first != refs.end() && first->pipeline == pipeline;
+  };
+  return plan.is_paused(pipeline) && !has_any(plan.ready()) && !has_any(plan.running());
+}
 
 bool update_under_way(const Plan& plan, int pipeline) {
   if (plan.done(pipeline)) return false;

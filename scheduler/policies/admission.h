@@ -36,7 +36,12 @@ class Admission {
   std::vector<int> gangs_;                   // pipelines with updates that have begun and not ended, ascending
 };
 
-// Between the first start and the last end of a step's updates of this pipeline: others' updates may have to wait for it.
+// Whether a pipeline is paused and has come to rest. A policy that gives turns must not wait for it: its turn would
+// last for as long as people please.
+bool is_held(const Plan& plan, int pipeline);
+
+// Between the first start and the last end of a step's updates of this pipeline: others' updates may have to wait for
+// it.
 bool update_under_way(const Plan& plan, int pipeline);
 
 // Whether a ready node is an update of a layer that has begun on another worker.

@@ -18,7 +18,7 @@ Decision RolloutSharingPolicy::choose(const Plan& plan, const Capacity& capacity
   for (const NodeRef ref : plan.running()) note(ref);
   // A pipeline between its first and last training sub-stage goes on before others begin.
   for (int pipeline = 0; training < 0 && pipeline < plan.num_pipelines(); ++pipeline) {
-    if (plan.done(pipeline)) continue;
+    if (plan.done(pipeline) || is_held(plan, pipeline)) continue;
     const std::int64_t step = plan.step(pipeline);
     if (plan.kind_started(pipeline, step, SubStageKind::kLogprob) ||
         plan.kind_started(pipeline, step, SubStageKind::kUpdate))

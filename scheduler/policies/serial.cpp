@@ -16,13 +16,14 @@ Decision SerialPolicy::choose(const Plan& plan, const Capacity& capacity, Clock:
     return plan.step_started(pipeline, plan.step(pipeline)) && !plan.step_started(chosen, plan.step(chosen));
   };
   for (int pipeline = 0; pipeline < plan.num_pipelines(); ++pipeline) {
-    if (!plan.done(pipeline) && before_chosen(pipeline)) chosen = pipeline;
+    if (!plan.done(pipeline) && !is_held(plan, pipeline) && before_chosen(pipeline)) chosen = pipeline;
   }
   for (int pipeline = plan.num_pipelines() - 1; pipeline >= 0; --pipeline) {
     if (update_under_way(plan, pipeline)) chosen = pipeline;
   }
   if (!plan.running().empty()) chosen = plan.running().begin()->pipeline;
   Decision decision;
+  if (chosen < 0) return decision;
   Admission admission(plan, capacity, std::numeric_limits<int>::max());
   for (const NodeRef ref : plan.ready()) {
     // With stale weights a step ends only after the rollouts that its update must wait for.

@@ -77,16 +77,22 @@ TEST_F(RunsTest, AFolderWithARunIsNotOverwritten) {
 }
 
 TEST_F(RunsTest, MoreStepsCanBeAddedOnResume) {
-  const std::string job = folder_.file("job.yaml", job_text(sort_pipeline()));
-  ASSERT_EQ(run_jigsaw({"run", job, "--workers", "0", "--out", path("out"), "--quiet", "--set",
-                        "pipelines.sort.train.steps=4"})
-                .exit_code,
-            0);
+  const std::string job =
+      folder_.file("job.yaml", job_text(sort_pipeline() + sort_pipeline("ahead") + "  mode: one_step_off\n"));
+  const ProcessOutcome few = run_jigsaw({"run", job, "--workers", "0", "--out", path("out"), "--quiet", "--set",
+                                         "pipelines.sort.train.steps=4", "--set", "pipelines.ahead.train.steps=4"});
+  ASSERT_EQ(few.exit_code, 0) << few.err;
+  for (const char* name : {"sort", "ahead"}) {
+    EXPECT_TRUE(fs::exists(path("out/checkpoints/") + name + "/step-00000004")) << few.err;
+  }
   const ProcessOutcome more =
       run_jigsaw({"run", job, "--workers", "0", "--out", path("out"), "--quiet", "--json", "--resume"});
   ASSERT_EQ(more.exit_code, 0) << more.err;
   const ProcessOutcome whole = run_jigsaw({"run", job, "--workers", "0", "--out", path("whole"), "--quiet", "--json"});
   EXPECT_EQ(weights_hashes(last_json_line(more.out)), weights_hashes(last_json_line(whole.out)));
+  for (const char* name : {"sort", "ahead"}) {
+    EXPECT_EQ(count_lines(path("out/trajectories/") + name + ".jsonl"), 8 * 20) << "each step once";
+  }
 }
 
 TEST_F(RunsTest, MistakesInTheJobAreReportedAtOnceWithPlaceAndFix) {

@@ -1,8 +1,9 @@
-// Workers die at any moment; what is trained stays the same.
+// Workers die and join at any moment, pipelines are paused; what is trained stays the same.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "scheduler/controller.h"
+#include "tests/support/fake_asker.h"
 #include "tests/support/losing_cluster.h"
 
 namespace jigsaw {
@@ -52,8 +53,9 @@ struct Outcome {
   int deaths = 0, samples_moved = 0;
 };
 
+// `requests`: of workers that join and people who pause and resume, made at random moments.
 Outcome run(int num_workers, std::uint32_t seed, double death_chance, int deaths_max,
-            const std::string& policy = "lookahead") {
+            const std::string& policy = "lookahead", int requests = 0) {
   FakeClock clock;
   LosingCluster cluster(num_workers, seed, clock);
   cluster.death_chance = death_chance;
@@ -63,6 +65,21 @@ Outcome run(int num_workers, std::uint32_t seed, double death_chance, int deaths
   options.num_workers = num_workers;
   options.worker_timeout = std::chrono::seconds(5);
   options.checkpoint_root = "ckpt";
+  FakeAsker asker;
+  std::mt19937 random(seed);
+  for (int i = 0; i < requests; ++i) {
+    const auto name = random() % 2 == 0 ? "plain" : "ahead";
+    const std::uint32_t kind = random() % 4;
+    const auto moment = [&random] { return random() % 40 == 0; };
+    asker.ask(kind == 0 ? pause_request(name) : kind == 1 ? weight_request(name, 0.5) : join_request(), moment);
+  }
+  // All that was paused goes on in the end.
+  for (const char* name : {"plain", "ahead"}) asker.ask(resume_request(name));
+  options.control = &asker;
+  options.admit = [&](PeerId worker, const std::string&) -> Result<wire::ControlReply::Joined> {
+    cluster.add_worker(worker);
+    return wire::ControlReply::Joined();
+  };
   Controller controller(pipelines(), {StartPoint{}, StartPoint{}}, options, *make_policy(policy), cluster, recorder,
                         clock);
   Result<RunSummary> summary = controller.run();
@@ -88,6 +105,27 @@ TEST(ControllerLossesTest, WhateverDiesTheSameIsTrained) {
   }
   EXPECT_GT(runs_with_deaths, 300);
   EXPECT_GT(samples_moved, 1000);
+}
+
+TEST(ControllerLossesTest, WhoeverJoinsOrDiesTheSameIsTrained) {
+  const Outcome reference = run(3, 1, 0, 0);
+  ASSERT_TRUE(reference.summary.ok()) << reference.summary.error().message();
+  int joined = 0, joined_beside_losses = 0;
+  const std::vector<std::string> policies = policy_names();
+  for (std::uint32_t seed = 1; seed <= 400; ++seed) {
+    const Outcome outcome = run(3, seed, 0.02, 2, policies[seed % policies.size()], 8);
+    ASSERT_TRUE(outcome.summary.ok()) << "seed " << seed << ": " << outcome.summary.error().message();
+    joined += outcome.summary->workers_joined;
+    if (outcome.deaths > 0) joined_beside_losses += outcome.summary->workers_joined;
+    for (std::size_t i = 0; i < 2; ++i) {
+      ASSERT_EQ(outcome.summary->pipelines[i].weights_hash, reference.summary->pipelines[i].weights_hash)
+          << "seed " << seed << ", pipeline " << i;
+    }
+    ASSERT_EQ(outcome.recorder.samples, reference.recorder.samples) << "seed " << seed;
+    ASSERT_EQ(outcome.recorder.checkpoints, reference.recorder.checkpoints) << "seed " << seed;
+  }
+  EXPECT_GT(joined, 400);
+  EXPECT_GT(joined_beside_losses, 100);
 }
 
 TEST(ControllerLossesTest, WithoutAnyWorkerLeftTheRunEndsAndSaysHowToGoOn) {

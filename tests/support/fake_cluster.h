@@ -24,15 +24,26 @@ class FakeCluster : public Transport {
     }
   }
 
+  // A worker that joins. `connects`: whether it ever says so.
+  void add_worker(PeerId worker, bool connects = true) {
+    CHECK(worker == static_cast<PeerId>(++num_workers_));
+    if (!connects) silent.insert(worker);
+    wire::FromWorker hello;
+    hello.mutable_hello()->set_worker(worker);
+    reply(worker, hello);
+  }
+
   std::set<PeerId> silent;             // say nothing from now on
   std::string other_hash_of_worker_2;  // what worker 2 claims after an update
   bool double_sample = false;          // the first sample is sent twice
+  std::string other_hash_when_ready;   // what workers that start claim from now on
   std::string failure;                 // worker 1 fails with this at its next dispatch
   std::string checkpoint_warning;
   int hold_after = -1;  // dispatches answered before workers stop answering; -1 = all
 
   std::vector<std::string> log;  // "rollout@1 p0 s1"
   std::vector<std::string> resumed_from;
+  std::vector<std::string> turned_away;  // reasons
   int shutdowns = 0;
   int cancels = 0;
 
@@ -44,6 +55,7 @@ class FakeCluster : public Transport {
     if (message.has_quiesce()) on_quiesce(to, message.quiesce().epoch());
     if (message.has_cancel()) on_cancel(to, message.cancel().pipeline());
     if (message.has_shutdown()) ++shutdowns;
+    if (!message.shutdown().reason().empty()) turned_away.push_back(message.shutdown().reason());
     return ok_status();
   }
 
@@ -70,10 +82,12 @@ class FakeCluster : public Transport {
 
   void on_start(PeerId worker, const wire::Start& start) {
     wire::FromWorker message;
-    for (const std::string& folder : start.resume_folder()) {
-      message.mutable_ready()->add_policy_version(0);
-      message.mutable_ready()->add_weights_hash("first");
-      if (worker == 1) resumed_from.push_back(folder);
+    for (int pipeline = 0; pipeline < start.resume_folder_size(); ++pipeline) {
+      const std::int64_t version = versions_[static_cast<std::uint32_t>(pipeline)];
+      message.mutable_ready()->add_policy_version(version);
+      message.mutable_ready()->add_weights_hash(!other_hash_when_ready.empty() ? other_hash_when_ready
+                                                                               : hash_of(version));
+      if (worker == 1) resumed_from.push_back(start.resume_folder(pipeline));
     }
     reply(worker, message);
   }
@@ -82,7 +96,8 @@ class FakeCluster : public Transport {
     static const std::map<int, std::string> kinds = {{wire::Dispatch::kRollout, "rollout"},
                                                      {wire::Dispatch::kLogprob, "logprob"},
                                                      {wire::Dispatch::kUpdate, "update"},
-                                                     {wire::Dispatch::kCheckpoint, "checkpoint"}};
+                                                     {wire::Dispatch::kCheckpoint, "checkpoint"},
+                                                     {wire::Dispatch::kSync, "sync"}};
     log.push_back(kinds.at(dispatch.work_case()) + "@" + std::to_string(worker) + " p" +
                   std::to_string(dispatch.pipeline()) + " s" + std::to_string(dispatch.step()));
     if (hold_after == 0 && !dispatch.has_checkpoint()) {
@@ -150,16 +165,22 @@ class FakeCluster : public Transport {
       stats.set_policy_version(dispatch.update().update() + 1);
       stats.set_num_tokens(dispatch.update().trajectories_size() * 2 / num_workers_);
       const bool other = worker == 2 && !other_hash_of_worker_2.empty();
-      stats.set_weights_hash(other ? other_hash_of_worker_2 : "hash-" + std::to_string(stats.policy_version()));
+      stats.set_weights_hash(other ? other_hash_of_worker_2 : hash_of(stats.policy_version()));
+      versions_[dispatch.pipeline()] = stats.policy_version();
     }
     if (dispatch.has_checkpoint()) done.set_warning(checkpoint_warning);
     reply(worker, message);
+  }
+
+  static std::string hash_of(std::int64_t version) {
+    return version == 0 ? "first" : "hash-" + std::to_string(version);
   }
 
   int num_workers_;
   FakeClock& clock_;
   std::deque<ReceivedMessage> queue_;
   std::vector<std::pair<PeerId, wire::Dispatch>> held_;
+  std::map<std::uint32_t, std::int64_t> versions_;  // by pipeline
 };
 
 }  // namespace jigsaw

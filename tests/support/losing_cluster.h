@@ -9,6 +9,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
@@ -31,6 +32,19 @@ class LosingCluster : public Transport {
       hello.mutable_hello()->set_worker(worker);
       reply(worker, hello);
     }
+  }
+
+  // A worker that joins; it may never say so, as may one that dies before.
+  void add_worker(PeerId worker) {
+    CHECK(worker == static_cast<PeerId>(workers_.size()));
+    workers_.emplace_back();
+    if (coin(death_chance)) {
+      workers_[worker].dead = true;
+      return;
+    }
+    wire::FromWorker hello;
+    hello.mutable_hello()->set_worker(worker);
+    reply(worker, hello);
   }
 
   // Of each event that a worker could die at.
@@ -72,7 +86,7 @@ class LosingCluster : public Transport {
       if (!pieces.empty()) {
         const auto [worker, job] = pieces[random_() % pieces.size()];
         if (deaths < deaths_max && started_ && coin(death_chance)) {
-          die(static_cast<PeerId>(1 + random_() % (workers_.size() - 1)));
+          die(static_cast<PeerId>(1 + random_() % (workers_.size() - 1)));  // also one that is joining
         }
         if (!workers_[worker].dead) go_on(worker, job);
       }
@@ -89,11 +103,15 @@ class LosingCluster : public Transport {
     int samples_done = 0;
     bool told_tail = false;  // of a rollout
   };
+  struct State {  // of a pipeline: what a checkpoint holds
+    std::int64_t version = 0;
+    std::optional<std::int64_t> rollout_version;  // once it was synced: where the rollout has weights of its own
+    std::string weights = "first";
+  };
   struct Worker {
     bool dead = false;
     std::vector<Job> jobs;
-    std::map<std::uint32_t, std::int64_t> version, rollout_version;  // by pipeline
-    std::map<std::uint32_t, std::string> weights;
+    std::map<std::uint32_t, State> state;  // by pipeline
   };
   using Attempt = std::pair<std::uint32_t, std::uint64_t>;  // pipeline, attempt
 
@@ -105,10 +123,12 @@ class LosingCluster : public Transport {
 
   void on_start(PeerId to, const wire::Start& start) {
     wire::FromWorker message;
-    for (int pipeline = 0; pipeline < start.resume_folder_size(); ++pipeline) {
-      message.mutable_ready()->add_policy_version(0);
-      message.mutable_ready()->add_weights_hash("first");
-      workers_[to].weights[static_cast<std::uint32_t>(pipeline)] = "first";
+    Worker& worker = workers_[to];
+    for (int i = 0; i < start.resume_folder_size(); ++i) {
+      const auto pipeline = static_cast<std::uint32_t>(i);
+      worker.state[pipeline] = start.resume_folder(i).empty() ? State() : saved_.at(start.resume_folder(i));
+      message.mutable_ready()->add_policy_version(worker.state[pipeline].version);
+      message.mutable_ready()->add_weights_hash(worker.state[pipeline].weights);
     }
     reply(to, message);
     started_ = true;
@@ -118,7 +138,7 @@ class LosingCluster : public Transport {
     Worker& worker = workers_[to];
     if (dispatch.has_rollout()) CHECK(dispatch.rollout().samples_size() > 0);
     if (dispatch.has_update()) {
-      CHECK(dispatch.update().update() == worker.version[dispatch.pipeline()]);
+      CHECK(dispatch.update().update() == worker.state[dispatch.pipeline()].version);
       CHECK(std::ranges::find(dispatch.update().participants(), to) != dispatch.update().participants().end());
       started_updates_[{dispatch.pipeline(), dispatch.update().attempt()}].insert(to);
     }
@@ -232,10 +252,8 @@ class LosingCluster : public Transport {
       return tell_tail(from, job);
     }
     if (dispatch.has_rollout() && job.samples_done < dispatch.rollout().samples_size()) {
-      const std::int64_t has = worker.rollout_version.contains(dispatch.pipeline())
-                                   ? worker.rollout_version[dispatch.pipeline()]
-                                   : worker.version[dispatch.pipeline()];
-      CHECK(dispatch.rollout().policy_version() == has);
+      const State& state = worker.state[dispatch.pipeline()];
+      CHECK(dispatch.rollout().policy_version() == state.rollout_version.value_or(state.version));
       wire::FromWorker message;
       message.mutable_trajectory()->set_node(dispatch.node());
       wire::Trajectory& trajectory = *message.mutable_trajectory()->mutable_trajectory();
@@ -258,22 +276,29 @@ class LosingCluster : public Transport {
       scored.set_sample(trajectory.sample());
       for (int i = 0; i < trajectory.logprobs_size(); ++i) scored.add_ref_logprobs(-2);
     }
-    if (dispatch.has_sync()) worker.rollout_version[dispatch.pipeline()] = dispatch.sync().policy_version();
+    if (dispatch.has_sync()) sync(worker.state[dispatch.pipeline()], dispatch.sync().policy_version());
+    if (dispatch.has_checkpoint()) saved_[dispatch.checkpoint().folder()] = worker.state[dispatch.pipeline()];
     if (dispatch.has_update()) apply(worker, dispatch, *done.mutable_update());
     reply(from, message);
     worker.jobs.erase(worker.jobs.begin() + static_cast<std::ptrdiff_t>(index));
   }
 
   static void apply(Worker& worker, const wire::Dispatch& dispatch, wire::UpdateStats& stats) {
-    std::string text = worker.weights[dispatch.pipeline()];
+    State& state = worker.state[dispatch.pipeline()];
+    std::string text = state.weights;
     for (const wire::Trajectory& trajectory : dispatch.update().trajectories()) {
       text += "," + std::to_string(trajectory.tokens(0)) + ":" + std::to_string(trajectory.tokens(1)) + "v" +
               std::to_string(trajectory.policy_version()) + "r" + std::to_string(trajectory.ref_logprobs_size());
     }
-    worker.weights[dispatch.pipeline()] = std::to_string(std::hash<std::string>()(text));
-    stats.set_policy_version(++worker.version[dispatch.pipeline()]);
+    state.weights = std::to_string(std::hash<std::string>()(text));
+    stats.set_policy_version(++state.version);
     stats.set_num_tokens(1);
-    stats.set_weights_hash(worker.weights[dispatch.pipeline()]);
+    stats.set_weights_hash(state.weights);
+  }
+
+  static void sync(State& state, std::int64_t version) {
+    CHECK(version == state.version || version == state.rollout_version);
+    state.rollout_version = version;
   }
 
   std::mt19937 random_;
@@ -283,6 +308,7 @@ class LosingCluster : public Transport {
   std::deque<ReceivedMessage> outbox_;
   std::map<Attempt, std::set<PeerId>> started_updates_;
   std::set<std::pair<Attempt, PeerId>> has_gradient_;
+  std::map<std::string, State> saved_;  // checkpoints, by folder
 };
 
 }  // namespace jigsaw

@@ -46,6 +46,7 @@ Result<std::unique_ptr<UpdateStage>> UpdateStage::create(PipelineRuntime& runtim
 Status UpdateStage::run_quantum(Lane& lane) {
   if (phase_ == Phase::kSlots) return run_slot_quantum(lane);
   CHECK(phase_ == Phase::kApply);
+  keep_for_next_rollout(lane);
   JIGSAW_ASSIGN_OR_RETURN(const UpdateStats update, runtime_.trainer().apply_update(lane, gradient_.span()));
   runtime_.on_weights_trained();
   runtime_.on_training_ended();
@@ -55,6 +56,15 @@ Status UpdateStage::run_quantum(Lane& lane) {
   stats_.set_policy_version(runtime_.trainer().version());
   phase_ = Phase::kDone;
   return ok_status();
+}
+
+// A step's rollout has the weights from before the step before it, in one_step_off mode. The plan has copied them by
+// now, but in the last step, since it knows of no next one; a checkpoint holds them also then, for more steps on
+// --resume.
+void UpdateStage::keep_for_next_rollout(Lane& lane) {
+  const std::int64_t version = runtime_.trainer().version();
+  const bool is_first_of_step = version % runtime_.config().train.updates_per_step == 0;
+  if (runtime_.has_rollout_copy() && is_first_of_step) runtime_.sync_rollout_weights(lane, version);
 }
 
 Status UpdateStage::run_slot_quantum(Lane& lane) {

@@ -44,6 +44,7 @@ class UpdateStage : public SubStage {
   enum class Phase { kSlots, kSummed, kExchange, kApply, kDone };
 
   UpdateStage(PipelineRuntime& runtime, const wire::UpdateWork& work);
+  void keep_for_next_rollout(Lane& lane);
   Status run_slot_quantum(Lane& lane);
   void end_slot(Lane& lane);
 
