@@ -170,7 +170,7 @@ TEST_F(ControlTest, OnlyTheOwnerGetsInAndWrongRequestsEndNothing) {
   EXPECT_THAT(misspelled.err, HasSubstr("did you mean 'sort'?"));
   const ProcessOutcome weight = ctl({"weight", path("out"), "sort", "-1"});
   EXPECT_EQ(weight.exit_code, 2);
-  EXPECT_THAT(weight.err, HasSubstr("a number above 0"));
+  EXPECT_THAT(weight.err, HasSubstr("a number from 0.001 to 1000"));
   const ProcessOutcome nowhere = ctl({"status", path("nowhere")});
   EXPECT_EQ(nowhere.exit_code, 2);
   EXPECT_THAT(nowhere.err, HasSubstr("no run is under way"));
