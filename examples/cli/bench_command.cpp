@@ -208,7 +208,6 @@ void add_bench(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(0, 1024));
   decode->add_option("--temperature", options->tail.temperature, "--tail: of the sampling")
       ->check(CLI::Range(0.0f, 100.0f));
-  add_weight_format_option(*decode, options->weight_format);
   decode->callback([options, &exit_code] { exit_code = exit_code_of(bench_decode(*options)); });
 
   CLI::App* step = add("step", "Seconds of a training step: forward, backward, update", true);
