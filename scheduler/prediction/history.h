@@ -19,8 +19,8 @@ class History {
   // The sum over a step's nodes is this far outside of what the last steps came to, above the most or below the least:
   // stragglers alone make steps differ by a factor ...
   static constexpr double kDriftFactor = 2.0;
-  // ... in so many steps in a row: drift. The steps before them are forgotten then, and it is over when as many have gone
-  // as predicted.
+  // ... in so many steps in a row: drift. The steps before them are forgotten then, and it is over when as many have
+  // gone as predicted.
   static constexpr int kDriftSteps = 2;
 
   History() = default;
