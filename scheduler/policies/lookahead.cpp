@@ -33,7 +33,7 @@ constexpr double kReshareGain = 1.005;
 // decided as it would be if all scores were equal.
 constexpr std::int64_t kSimulatedNodesMax = 40'000;
 // On more workers than are simulated, where a decision is one of many.
-constexpr std::int64_t kSimulatedNodesMaxOfMany = 10'000;
+constexpr std::int64_t kSimulatedNodesMaxOfMany = 3'000;
 // Of more pipelines those count that have something to do where it is decided.
 constexpr std::size_t kPipelinesMax = 8;
 
