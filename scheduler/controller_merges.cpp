@@ -46,13 +46,13 @@ Status Controller::on_moved(const wire::RolloutsMoved& moved) {
   if (from == dispatched_.end()) return ok_status();  // it had ended when its worker was told
   const NodeRef ref = from->second.ref;
   if (plan_.done(ref.pipeline)) return ok_status();
+  if (!(moved.pause_s() >= 0 && moved.pause_s() < 3600)) {
+    return Error(ErrorCode::kCorrupt, "moved rollouts with a pause that is no time");
+  }
   log_info("rollout.moved", "pipeline={} step={} from_worker={} moved={} by_kv_copy={} left={} pause_s={:.4f}",
            plan_.spec(ref.pipeline).name, ref.step, from->second.worker, moved.samples_size(), moved.num_by_kv_copy(),
            moved.num_left(), moved.pause_s());
   num_moved_ += moved.samples_size();
-  if (!(moved.pause_s() >= 0 && moved.pause_s() < 3600)) {
-    return Error(ErrorCode::kCorrupt, "moved rollouts with a pause that is no time");
-  }
   if (moved.samples_size() > 0) {
     capacity_.merge_s += kPauseWeight * (moved.pause_s() - capacity_.merge_s);
     auto& has_moved = pipelines_[static_cast<std::size_t>(ref.pipeline)].moved;
@@ -68,13 +68,11 @@ void Controller::observe_completions(int pipeline, std::int64_t step) {
   PipelineRun& run = pipelines_[static_cast<std::size_t>(pipeline)];
   const Graph& graph = plan_.window(pipeline).graph(step);
   const StepState& state = step_state(pipeline, step);
-  const std::vector<std::uint32_t>* samples = nullptr;
   for (int index = 0; index < static_cast<int>(graph.nodes().size()); ++index) {
     const Node& node = graph.node(index);
-    if (node.kind == SubStageKind::kPrefill && node.turn == 0) samples = &node.samples;
     if (node.kind != SubStageKind::kDecodeTail || node.turn + 1 != plan_.spec(pipeline).turns) continue;
     std::vector<Completion> completions;
-    for (const std::uint32_t sample : *samples) {
+    for (const std::uint32_t sample : rollout_samples({pipeline, step, index})) {
       const wire::Trajectory& trajectory = state.trajectory(sample);
       completions.push_back({.tokens = static_cast<double>(trajectory.logprobs_size()),
                              .prompt_tokens = static_cast<double>(trajectory.prompt_length()),

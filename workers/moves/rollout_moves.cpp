@@ -85,7 +85,7 @@ std::vector<std::string> RolloutMoves::freeze(TransferId id) {
   outgoing.by_kv_copy = kv.has_value();
   outgoing.payload_bytes = bytes();
   outgoing.frozen_at = clock_.now();
-  // Keys and values are noise to a compressor (measured: nothing gained); tokens and log-probs are small.
+  // fp32 keys and values give a compressor little to find, and tokens and log-probs are small.
   std::vector<std::string> frames = encode_sequence(id, *std::move(snapshot), kv ? &*kv : nullptr, Compression::kNone);
   CHECK(rollout->take_out(outgoing.sample));
   return frames;
