@@ -74,7 +74,6 @@ class RolloutStage : public SubStage {
   // One more, or one less, is on its way here: the rollout is not done meanwhile.
   void expect_sample() { ++num_expected_; }
   void expect_no_sample() { --num_expected_; }
-  int num_expected() const { return num_expected_; }
   // The engine no longer has it; true if it had.
   bool take_out(std::uint64_t sample);
   void put_back(std::uint64_t sample);
