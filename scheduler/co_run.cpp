@@ -23,19 +23,18 @@ void CoRuns::note(OnWorker& on, Clock::TimePoint now) {
   const double passed_s = std::chrono::duration<double>(now - on.since).count();
   on.since = now;
   if (passed_s <= 0) return;
-  std::vector<CoRun::Other> others;
   for (Running& of : on.running) {
     if (is_wait(of.kind)) continue;
-    others.clear();
+    others_.clear();
     for (const Running& other : on.running) {
-      if (&other != &of && !is_wait(other.kind)) others.push_back({other.kind, of.share / (of.share + other.share)});
+      if (&other != &of && !is_wait(other.kind)) others_.push_back({other.kind, of.share / (of.share + other.share)});
     }
-    if (others.empty()) {
+    if (others_.empty()) {
       of.run.alone_s += passed_s;
-    } else if (!of.run.together.empty() && of.run.together.back().others == others) {
+    } else if (!of.run.together.empty() && of.run.together.back().others == others_) {
       of.run.together.back().seconds += passed_s;
     } else {
-      of.run.together.push_back({others, passed_s});
+      of.run.together.push_back({others_, passed_s});
     }
   }
 }
@@ -43,22 +42,23 @@ void CoRuns::note(OnWorker& on, Clock::TimePoint now) {
 void CoRuns::update(Plan& plan, int worker, Clock::TimePoint now) {
   OnWorker& on = workers_[static_cast<std::size_t>(worker)];
   note(on, now);
-  std::vector<Running> before = std::move(on.running);
+  std::swap(before_, on.running);
   on.running.clear();
-  std::vector<SubStageKind> kinds;
-  std::vector<double> shares;
+  kinds_.clear();
+  shares_.clear();
   for (const NodeRef ref : plan.running_on(worker)) {
     const auto known =
-        std::find_if(before.begin(), before.end(), [&](const Running& running) { return running.ref == ref; });
-    kinds.push_back(plan.node(ref).kind);
-    shares.push_back(plan.share(ref));
-    on.running.push_back({ref, kinds.back(), shares.back(), {}});
-    if (known == before.end()) continue;
+        std::find_if(before_.begin(), before_.end(), [&](const Running& running) { return running.ref == ref; });
+    kinds_.push_back(plan.node(ref).kind);
+    shares_.push_back(plan.share(ref));
+    on.running.push_back({ref, kinds_.back(), shares_.back(), {}});
+    if (known == before_.end()) continue;
     on.running.back().run = std::move(known->run);
-    before.erase(known);
+    before_.erase(known);
   }
-  const std::vector<double> rates = table_.rates(kinds, shares);
-  for (std::size_t i = 0; i < rates.size(); ++i) plan.set_rate(on.running[i].ref, rates[i], now);
+  rates_.resize(kinds_.size());
+  table_.fill_rates(kinds_, shares_, rates_);
+  for (std::size_t i = 0; i < rates_.size(); ++i) plan.set_rate(on.running[i].ref, rates_[i], now);
 }
 
 CoRun CoRuns::end(int worker, NodeRef ref, Clock::TimePoint now) {

@@ -85,7 +85,11 @@ class CoRuns {
   void learn(const Account& account);
 
   SlowdownTable& table_;
-  std::vector<OnWorker> workers_;                               // [0] unused
+  std::vector<OnWorker> workers_;  // [0] unused
+  std::vector<Running> before_;    // scratch
+  std::vector<CoRun::Other> others_;
+  std::vector<SubStageKind> kinds_;
+  std::vector<double> shares_, rates_;
   std::map<std::tuple<int, std::int64_t, int>, Layer> layers_;  // updates by pipeline, step and update
 };
 

@@ -151,6 +151,19 @@ void Plan::begin_running(NodeRef ref, double share, Clock::TimePoint now) {
   running_.insert(ref);
   running_on_[worker].push_back(ref);
   progress_on_[worker].push_back({.ref = ref, .started = now, .since = now, .share = share});
+  if (its_node.kind == SubStageKind::kUpdate) renew_updating(ref.pipeline);
+}
+
+void Plan::renew_updating(int pipeline) {
+  const Run& of = run(pipeline);
+  const auto kind = static_cast<std::size_t>(SubStageKind::kUpdate);
+  const bool is_updating = !of.done && std::ranges::any_of(of.steps, [&](const StepRun& step) {
+    return step.started_kinds[kind] > 0 && step.open_kinds[kind] > 0;
+  });
+  const auto place = std::lower_bound(updating_.begin(), updating_.end(), pipeline);
+  const bool was_updating = place != updating_.end() && *place == pipeline;
+  if (is_updating && !was_updating) updating_.insert(place, pipeline);
+  if (!is_updating && was_updating) updating_.erase(place);
 }
 
 // What was under way to a tail that has ended is not counted.
@@ -210,8 +223,9 @@ void Plan::finish(NodeRef ref, Clock::TimePoint now) {
   open_barrier_after(ref, now);
   if (step.open_kinds[static_cast<std::size_t>(its_node.kind)] > 0) return;
   try_gated(ref.pipeline, now);
-  // Others' updates may have waited for the end of these.
-  if (its_node.kind == SubStageKind::kUpdate) touch_all();
+  if (its_node.kind != SubStageKind::kUpdate) return;
+  renew_updating(ref.pipeline);
+  touch_all();  // others' updates may have waited for the end of these
 }
 
 void Plan::open_barrier_after(NodeRef ref, Clock::TimePoint now) {
@@ -287,6 +301,7 @@ void Plan::stop(int pipeline) {
     if (ref == running_.end() || ref->pipeline != pipeline) break;
     end_running(*ref);
   }
+  renew_updating(pipeline);
   touch_all();
 }
 

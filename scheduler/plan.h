@@ -58,6 +58,8 @@ class Plan {
   bool kind_started(int pipeline, std::int64_t step, SubStageKind kind) const;
   // Nodes of this kind in a step of the window that are not done.
   int num_open(int pipeline, std::int64_t step, SubStageKind kind) const;
+  // Pipelines between the first start and the last end of a step's updates, ascending.
+  const std::vector<int>& updating() const { return updating_; }
 
   // Grows whenever anything starts, ends, or becomes known that could change a decision.
   std::int64_t revision() const { return revision_; }
@@ -169,6 +171,7 @@ class Plan {
   void begin_running(NodeRef ref, double share, Clock::TimePoint now);
   void end_merges(NodeRef ref, Clock::TimePoint now);
   double end_running(NodeRef ref);  // returns its share
+  void renew_updating(int pipeline);
 
   std::vector<PipelineSpec> specs_;
   std::vector<Run> runs_;
@@ -177,7 +180,7 @@ class Plan {
   std::vector<std::vector<NodeRef>> running_on_;    // the same, as they were started
   std::vector<std::vector<Progress>> progress_on_;  // beside running_on_
   std::vector<bool> is_touched_;                    // by worker
-  std::vector<int> touched_;
+  std::vector<int> touched_, updating_;
   int num_workers_;
   int num_done_ = 0;
   std::int64_t revision_ = 0;

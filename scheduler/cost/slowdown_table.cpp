@@ -102,17 +102,23 @@ void SlowdownTable::observe(SubStageKind kind, SubStageKind beside, double share
   }
 }
 
-std::vector<double> SlowdownTable::rates(std::span<const SubStageKind> kinds, std::span<const double> weights) const {
-  CHECK(kinds.size() == weights.size());
-  std::vector<double> rates;
+void SlowdownTable::fill_rates(std::span<const SubStageKind> kinds, std::span<const double> weights,
+                               std::span<double> rates) const {
+  CHECK(kinds.size() == weights.size() && kinds.size() == rates.size());
+  std::ranges::fill(rates, 1.0);  // slowdowns, until the end
   for (std::size_t i = 0; i < kinds.size(); ++i) {
-    double factor = 1;
-    for (std::size_t j = 0; j < kinds.size(); ++j) {
-      if (j == i) continue;
-      factor += factors(kinds[i], kinds[j], weights[i] / (weights[i] + weights[j])).first - 1;
+    for (std::size_t j = i + 1; j < kinds.size(); ++j) {
+      const Factors pair = factors(kinds[i], kinds[j], weights[i] / (weights[i] + weights[j]));
+      rates[i] += pair.first - 1;
+      rates[j] += pair.second - 1;
     }
-    rates.push_back(1 / factor);
   }
+  for (double& rate : rates) rate = 1 / rate;
+}
+
+std::vector<double> SlowdownTable::rates(std::span<const SubStageKind> kinds, std::span<const double> weights) const {
+  std::vector<double> rates(kinds.size());
+  fill_rates(kinds, weights, rates);
   return rates;
 }
 

@@ -14,24 +14,12 @@ bool is_held(const Plan& plan, int pipeline) {
   return plan.is_paused(pipeline) && !has_any(plan.ready()) && !has_any(plan.running());
 }
 
-bool update_under_way(const Plan& plan, int pipeline) {
-  if (plan.done(pipeline)) return false;
-  const Window& window = plan.window(pipeline);
-  for (std::int64_t step = window.first_step(); step <= window.last_step(); ++step) {
-    if (plan.kind_started(pipeline, step, SubStageKind::kUpdate) &&
-        plan.num_open(pipeline, step, SubStageKind::kUpdate) > 0)
-      return true;
-  }
-  return false;
-}
-
 Admission::Admission(const Plan& plan, const Capacity& capacity, int corun_max)
-    : plan_(&plan), capacity_(&capacity), corun_max_(corun_max) {
-  for (int pipeline = 0; pipeline < plan.num_pipelines(); ++pipeline) {
-    if (update_under_way(plan, pipeline)) gangs_.push_back(pipeline);
-  }
-  gangs_under_way_ = gangs_;
-}
+    : plan_(&plan),
+      capacity_(&capacity),
+      corun_max_(corun_max),
+      gangs_(plan.updating()),
+      gangs_under_way_(plan.updating()) {}
 
 Admission::OnWorker& Admission::on(int worker) const {
   const auto [entry, is_new] = workers_.try_emplace(worker);

@@ -46,10 +46,6 @@ class Admission {
 // last for as long as people please.
 bool is_held(const Plan& plan, int pipeline);
 
-// Between the first start and the last end of a step's updates of this pipeline: others' updates may have to wait for
-// it.
-bool update_under_way(const Plan& plan, int pipeline);
-
 // Whether a ready node is an update of a layer that has begun on another worker.
 bool is_of_open_gang(const Plan& plan, NodeRef ref);
 

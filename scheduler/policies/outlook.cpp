@@ -1,6 +1,7 @@
 #include "scheduler/policies/outlook.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <optional>
 
@@ -10,6 +11,7 @@ namespace jigsaw {
 namespace {
 
 constexpr double kNothingS = 1e-9;
+constexpr double kNever = std::numeric_limits<double>::infinity();
 
 std::vector<int> live_pipelines(const Plan& plan) {
   std::vector<int> pipelines;
@@ -24,16 +26,34 @@ std::vector<int> live_pipelines(const Plan& plan) {
 // One simulation: its own state, over the structure that all share.
 class Outlook::Sim {
  public:
-  Sim(const Outlook& outlook, BasePolicy base)
-      : states(outlook.states_),
-        left_s(outlook.left_s_),
-        weights(outlook.weights_),
-        outlook_(outlook),
-        bound_(base == BasePolicy::kExclusive ? 1 : outlook.capacity_.corun_max),
-        waits_(outlook.waits_),
+  explicit Sim(const Outlook& outlook)
+      : outlook_(outlook),
         places_(outlook.workers_.size()),
-        pipelines_(static_cast<std::size_t>(outlook.plan_.num_pipelines())) {
-    for (const Joint& joint : outlook.joints_) open_.push_back(joint.open);
+        pipelines_(static_cast<std::size_t>(outlook.plan_.num_pipelines())) {}
+
+  // Back to where the outlook begins.
+  void reset(BasePolicy base) {
+    bound_ = base == BasePolicy::kExclusive ? 1 : outlook_.capacity_.corun_max;
+    states = outlook_.states_;
+    left_s = outlook_.left_s_;
+    weights = outlook_.weights_;
+    waits_ = outlook_.waits_;
+    open_.clear();
+    for (const Joint& joint : outlook_.joints_) open_.push_back(joint.open);
+    for (Place& place : places_) {
+      place.running.clear();
+      place.rates.clear();
+      place.num_computing = 0;
+      place.rates_are_old = true;
+      place.since_s = 0;
+    }
+    std::ranges::fill(pipelines_, Pipeline());
+    ready_.clear();
+    released_.clear();
+    prospect_ = {};
+    now_s_ = 0;
+    num_left_ = num_gangs_ = 0;
+    a_window_has_ended_ = false;
   }
 
   // By node; to be changed before run().
@@ -47,14 +67,20 @@ class Outlook::Sim {
     for (int id = ids.begin; id < ids.end; ++id) enter(id);
     while (num_left_ > 0) {
       start_what_can();
-      const std::optional<double> step_s = time_to_next_end();
-      if (!step_s) {
+      for (Place& place : places_) {
+        if (place.rates_are_old) renew_rates(place);
+      }
+      const auto first = std::ranges::min_element(places_, {}, &Place::next_end_s);
+      if (first->next_end_s == kNever) {
         prospect_.is_stuck = true;
         return std::move(prospect_);
       }
-      now_s_ += *step_s;
-      for (std::size_t place = 0; place < places_.size(); ++place) advance(place, *step_s);
+      now_s_ = first->next_end_s;
+      for (std::size_t place = 0; place < places_.size(); ++place) {
+        if (places_[place].next_end_s <= now_s_ + kNothingS) end_on(place);
+      }
       note_first_end();
+      if (released_.empty()) continue;
       ready_.insert(ready_.end(), released_.begin(), released_.end());
       released_.clear();
       std::sort(ready_.begin(), ready_.end());
@@ -68,7 +94,10 @@ class Outlook::Sim {
     std::vector<int> running;
     std::vector<double> rates;  // beside running
     int num_computing = 0;
-    bool rates_are_old = true;
+    bool rates_are_old = true;   // what runs has changed
+    double since_s = 0;          // left_s of what runs is as of then
+    double next_end_s = kNever;  // of running[next]
+    std::size_t next = 0;
   };
   struct Pipeline {
     int nodes_left = 0, open_updates = 0;  // updates of a layer that has begun
@@ -91,8 +120,10 @@ class Outlook::Sim {
 
   void begin(int id) {
     Place& place = place_of(id);
+    settle(place);
     state(id) = State::kRunning;
     place.running.push_back(id);
+    place.rates.push_back(0);
     place.rates_are_old = true;
     if (!is_wait(node(id).kind)) ++place.num_computing;
     if (node(id).kind == SubStageKind::kUpdate && pipeline_of(id).open_updates++ == 0) ++num_gangs_;
@@ -122,44 +153,49 @@ class Outlook::Sim {
     ready_.resize(kept);
   }
 
+  // Brings what runs there up to now, before anything changes.
+  void settle(Place& place) {
+    const double passed_s = now_s_ - place.since_s;
+    place.since_s = now_s_;
+    if (passed_s <= 0) return;
+    for (std::size_t i = 0; i < place.running.size(); ++i) {
+      const double work_s = passed_s * place.rates[i];
+      left_s[static_cast<std::size_t>(place.running[i])] -= work_s;
+      pipeline_of(place.running[i]).work_done_s += work_s;
+    }
+  }
+
   void renew_rates(Place& place) {
     place.rates_are_old = false;
-    if (place.running.size() <= 1) {
-      place.rates.assign(place.running.size(), 1.0);
-      return;
-    }
-    kinds_.clear();
-    shares_.clear();
-    for (const int id : place.running) {
-      kinds_.push_back(node(id).kind);
-      shares_.push_back(weights[static_cast<std::size_t>(id)]);
-    }
-    place.rates = outlook_.capacity_.slowdown.rates(kinds_, shares_);
-  }
-
-  std::optional<double> time_to_next_end() {
-    std::optional<double> least;
-    for (Place& place : places_) {
-      if (place.rates_are_old) renew_rates(place);
-      for (std::size_t i = 0; i < place.running.size(); ++i) {
-        const double end_s = left_s[static_cast<std::size_t>(place.running[i])] / place.rates[i];
-        if (!least || end_s < *least) least = end_s;
+    place.next_end_s = kNever;
+    if (place.running.size() == 1) {
+      place.rates[0] = 1;
+    } else {
+      kinds_.clear();
+      shares_.clear();
+      for (const int id : place.running) {
+        kinds_.push_back(node(id).kind);
+        shares_.push_back(weights[static_cast<std::size_t>(id)]);
       }
+      outlook_.capacity_.slowdown.fill_rates(kinds_, shares_, place.rates);
     }
-    return least;
+    for (std::size_t i = 0; i < place.running.size(); ++i) {
+      const double end_s = now_s_ + std::max(0.0, left_s[static_cast<std::size_t>(place.running[i])]) / place.rates[i];
+      if (end_s >= place.next_end_s) continue;
+      place.next_end_s = end_s;
+      place.next = i;
+    }
   }
 
-  void advance(std::size_t place_index, double step_s) {
+  void end_on(std::size_t place_index) {
     Place& place = places_[place_index];
-    std::vector<int> ended;
+    settle(place);
+    ended_.clear();
     std::size_t still = 0;
     for (std::size_t i = 0; i < place.running.size(); ++i) {
       const int id = place.running[i];
-      const double work_s = step_s * place.rates[i];
-      left_s[static_cast<std::size_t>(id)] -= work_s;
-      pipeline_of(id).work_done_s += work_s;
-      if (left_s[static_cast<std::size_t>(id)] <= kNothingS) {
-        ended.push_back(id);
+      if (i == place.next || left_s[static_cast<std::size_t>(id)] <= kNothingS) {
+        ended_.push_back(id);
       } else {
         place.running[still] = id;
         place.rates[still++] = place.rates[i];
@@ -167,9 +203,8 @@ class Outlook::Sim {
     }
     place.running.resize(still);
     place.rates.resize(still);
-    if (ended.empty()) return;
     place.rates_are_old = true;
-    for (const int id : ended) end(id);
+    for (const int id : ended_) end(id);
     for (const int id : ready_) {
       if (state(id) == State::kHeld && static_cast<std::size_t>(node(id).worker) == place_index)
         state(id) = State::kReady;
@@ -191,9 +226,10 @@ class Outlook::Sim {
       weights[static_cast<std::size_t>(ended.next)] = weights[static_cast<std::size_t>(id)];
       begin(ended.next);
     }
-    for (const int joint : ended.ends) {
-      if (--open_[static_cast<std::size_t>(joint)] > 0) continue;
-      for (const int after : outlook_.joints_[static_cast<std::size_t>(joint)].releases) {
+    for (int at = ended.first_end; at >= 0; at = outlook_.ends_[static_cast<std::size_t>(at)].next) {
+      const auto joint = static_cast<std::size_t>(outlook_.ends_[static_cast<std::size_t>(at)].joint);
+      if (--open_[joint] > 0) continue;
+      for (const int after : outlook_.joints_[joint].releases) {
         if (--waits_[static_cast<std::size_t>(after)] > 0) continue;
         state(after) = State::kReady;
         released_.push_back(after);
@@ -204,18 +240,20 @@ class Outlook::Sim {
   void note_first_end() {
     if (!a_window_has_ended_ || !prospect_.progress.empty()) return;
     prospect_.first_end_s = now_s_;
+    for (Place& place : places_) settle(place);
     for (const Pipeline& pipeline : pipelines_) {
       prospect_.progress.push_back(pipeline.work_done_s / std::max(pipeline.work_s, kNothingS));
     }
   }
 
   const Outlook& outlook_;
-  const int bound_;                // sub-stages that compute on a worker at a time
+  int bound_ = 1;                  // sub-stages that compute on a worker at a time
   std::vector<int> waits_, open_;  // by node; by joint
   std::vector<Place> places_;
   std::vector<Pipeline> pipelines_;
   std::vector<int> ready_, released_;  // ready: ascending, held ones included
-  std::vector<SubStageKind> kinds_;    // scratch
+  std::vector<int> ended_;             // scratch
+  std::vector<SubStageKind> kinds_;
   std::vector<double> shares_;
   Prospect prospect_;
   double now_s_ = 0;
@@ -269,13 +307,16 @@ int Outlook::place_of(int worker) const {
   return found != workers_.end() && *found == worker ? static_cast<int>(found - workers_.begin()) : -1;
 }
 
-void Outlook::add_joint(const std::vector<int>& waits_for, const std::vector<int>& releases) {
+void Outlook::add_joint(const std::vector<int>& waits_for, std::vector<int> releases) {
   Joint joint;
   for (const int id : waits_for) joint.open += states_[static_cast<std::size_t>(id)] != State::kDone ? 1 : 0;
   if (joint.open == 0 || releases.empty()) return;
-  joint.releases = releases;
-  for (const int id : waits_for) nodes_[static_cast<std::size_t>(id)].ends.push_back(static_cast<int>(joints_.size()));
+  for (const int id : waits_for) {
+    ends_.push_back({static_cast<int>(joints_.size()), nodes_[static_cast<std::size_t>(id)].first_end});
+    nodes_[static_cast<std::size_t>(id)].first_end = static_cast<int>(ends_.size()) - 1;
+  }
   for (const int id : releases) ++waits_[static_cast<std::size_t>(id)];
+  joint.releases = std::move(releases);
   joints_.push_back(std::move(joint));
 }
 
@@ -322,7 +363,7 @@ void Outlook::add_step(int pipeline, std::int64_t step) {
     }
   }
   first_ids.push_back(static_cast<int>(nodes_.size()));
-  for (std::size_t i = 0; i < waits_for.size(); ++i) add_joint(waits_for[i], releases[i]);
+  for (std::size_t i = 0; i < waits_for.size(); ++i) add_joint(waits_for[i], std::move(releases[i]));
 }
 
 // In both directions: only now are all nodes there.
@@ -369,7 +410,15 @@ Outlook::Range Outlook::range_of(int pipeline) const {
   return {of_pipeline.front().front(), of_pipeline.back().back()};
 }
 
-double Outlook::alone_s(int pipeline) const { return Sim(*this, BasePolicy::kGreedy).run(range_of(pipeline)).end_s; }
+Outlook::~Outlook() = default;
+
+Outlook::Sim& Outlook::fresh_sim(BasePolicy base) const {
+  if (sim_ == nullptr) sim_ = std::make_unique<Sim>(*this);
+  sim_->reset(base);
+  return *sim_;
+}
+
+double Outlook::alone_s(int pipeline) const { return fresh_sim(BasePolicy::kGreedy).run(range_of(pipeline)).end_s; }
 
 // Chains that sequences leave end at once; the tails that they come to take as long as all of them together.
 void Outlook::merge(Sim& sim, const std::vector<std::pair<NodeRef, NodeRef>>& merges) const {
@@ -400,7 +449,7 @@ void Outlook::merge(Sim& sim, const std::vector<std::pair<NodeRef, NodeRef>>& me
 }
 
 Prospect Outlook::after(const std::vector<Move>& moves, BasePolicy base, const Changes& changes) const {
-  Sim sim(*this, base);
+  Sim& sim = fresh_sim(base);
   for (const auto& [ref, weight] : changes.weights) {
     if (const int id = id_of(ref); id >= 0) sim.weights[static_cast<std::size_t>(id)] = weight;
   }

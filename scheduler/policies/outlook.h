@@ -2,6 +2,7 @@
 // look-ahead policy scores its options with it.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -60,14 +61,21 @@ class Outlook {
   std::int64_t num_open() const { return num_open_; }
   // Seconds until the end of this pipeline's window if all others stood still.
   double alone_s(int pipeline) const;
+  ~Outlook();
+  Outlook(const Outlook&) = delete;
+  Outlook& operator=(const Outlook&) = delete;
 
  private:
   enum class State : char { kWaiting, kReady, kHeld, kRunning, kDone };
   struct SimNode {
     int pipeline = 0, worker = 0;  // worker: place among the simulated ones
     SubStageKind kind = SubStageKind::kPrefill;
-    int next = -1;            // that continues it
-    std::vector<int> ends{};  // joints that wait for it
+    int next = -1;       // that continues it
+    int first_end = -1;  // of ends_: the joints that wait for it
+  };
+  // In a list through ends_, in no order.
+  struct End {
+    int joint = 0, next = -1;
   };
   // Opens when so many nodes are done.
   struct Joint {
@@ -75,11 +83,12 @@ class Outlook {
     std::vector<int> releases;
   };
   class Sim;
+  Sim& fresh_sim(BasePolicy base) const;
 
   void add_pipeline(int pipeline);
   double remaining_s(NodeRef ref) const;
   void merge(Sim& sim, const std::vector<std::pair<NodeRef, NodeRef>>& merges) const;
-  void add_joint(const std::vector<int>& waits_for, const std::vector<int>& releases);
+  void add_joint(const std::vector<int>& waits_for, std::vector<int> releases);
   void add_step(int pipeline, std::int64_t step);
   void add_cross_step_edges(int pipeline);
   int place_of(int worker) const;  // -1: not simulated
@@ -96,6 +105,7 @@ class Outlook {
   const std::vector<int> workers_, pipelines_;
   std::int64_t num_open_ = 0;
   std::vector<SimNode> nodes_;
+  std::vector<End> ends_;
   std::vector<Joint> joints_;
   std::vector<int> waits_;       // by node: joints that are still closed before it
   std::vector<double> left_s_;   // by node: work
@@ -103,6 +113,7 @@ class Outlook {
   std::vector<State> states_;    // by node
   // By pipeline, step of the window, place: its first id; a last one is where the step's ids end.
   std::vector<std::vector<std::vector<int>>> first_ids_;
+  mutable std::unique_ptr<Sim> sim_;  // one after the other: its memory is used again
 };
 
 }  // namespace jigsaw

@@ -18,9 +18,7 @@ Decision SerialPolicy::choose(const Plan& plan, const Capacity& capacity, Clock:
   for (int pipeline = 0; pipeline < plan.num_pipelines(); ++pipeline) {
     if (!plan.done(pipeline) && !is_held(plan, pipeline) && before_chosen(pipeline)) chosen = pipeline;
   }
-  for (int pipeline = plan.num_pipelines() - 1; pipeline >= 0; --pipeline) {
-    if (update_under_way(plan, pipeline)) chosen = pipeline;
-  }
+  if (!plan.updating().empty()) chosen = plan.updating().front();
   if (!plan.running().empty()) chosen = plan.running().begin()->pipeline;
   Decision decision;
   if (chosen < 0) return decision;

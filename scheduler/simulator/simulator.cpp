@@ -120,12 +120,13 @@ class Simulation {
       kinds_.push_back(active.waits_for_layer ? SubStageKind::kTool : plan_.node(active.ref).kind);
       shares_.push_back(plan_.share(active.ref));
     }
-    const std::vector<double> rates = true_slowdown_.rates(kinds_, shares_);
+    rates_.resize(kinds_.size());
+    true_slowdown_.fill_rates(kinds_, shares_, rates_);
     co_runs_.update(plan_, worker, now());
     of.next_end_s = -1;
     for (std::size_t i = 0; i < of.active.size(); ++i) {
       Active& active = of.active[i];
-      active.rate = active.waits_for_layer ? 0 : rates[i];
+      active.rate = active.waits_for_layer ? 0 : rates_[i];
       if (active.waits_for_layer) continue;
       const double end_s = now_s_ + std::max(0.0, active.next_s()) / active.rate;
       if (of.next_end_s < 0 || end_s < of.next_end_s) of.next_end_s = end_s;
@@ -382,7 +383,7 @@ class Simulation {
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
   std::map<std::tuple<int, std::int64_t, int>, std::vector<NodeRef>> layers_;  // updates that wait, by step and update
   std::vector<SubStageKind> kinds_;                                            // scratch
-  std::vector<double> shares_;
+  std::vector<double> shares_, rates_;
   std::set<int> touched_;  // pipelines of which something has ended just now
   std::vector<double> decision_us_;
   double now_s_ = 0;
