@@ -50,22 +50,29 @@ Controller::Controller(std::vector<PipelineSpec> specs, std::vector<StartPoint> 
       living_(members_.living()) {
   CHECK(start_points_.size() == specs_.size());
   capacity_.num_workers = options_.num_workers;
-  // Time slices on a CPU cost nothing, and whoever waits for peers gives way.
-  capacity_.corun_max = std::max(capacity_.corun_max, plan_.num_pipelines());
   capacity_.splits = {0.05, 0.25, 0.5, 0.75, 0.95};
   capacity_.is_work_conserving = true;
   capacity_.slowdown = options_.slowdown;
   capacity_.can_merge = options_.can_merge;
-  for (const PipelineSpec& spec : specs_) {
-    const auto measured = options_.costs.find(spec.name);
-    costs_.push_back(measured == options_.costs.end() ? ModelCost() : measured->second);
-  }
+  for (const PipelineSpec& spec : specs_) costs_.push_back(measured_cost(spec.name));
   for (int pipeline = 0; pipeline < plan_.num_pipelines(); ++pipeline) {
     pipelines_[static_cast<std::size_t>(pipeline)].history = make_history(pipeline);
   }
+  set_capacity();
+}
+
+// What follows from which pipelines there are.
+void Controller::set_capacity() {
+  // Time slices on a CPU cost nothing, and whoever waits for peers gives way.
+  capacity_.corun_max = std::max(capacity_.corun_max, static_cast<int>(specs_.size()));
   std::vector<MemoryNeeds> needs;
   for (const PipelineSpec& spec : specs_) needs.push_back(spec.memory);
   capacity_.memory = MemoryLedger(std::move(needs), options_.memory_bytes_per_worker);
+}
+
+ModelCost Controller::measured_cost(const std::string& name) const {
+  const auto measured = options_.costs.find(name);
+  return measured == options_.costs.end() ? ModelCost() : measured->second;
 }
 
 Result<RunSummary> Controller::run() {
@@ -92,7 +99,7 @@ Status Controller::run_all() {
   has_begun_ = true;
   for (PipelineRun& run : pipelines_) run.step_begin = begin_;
   if (members_.num_lost() > 0) JIGSAW_RETURN_IF_ERROR(quiesce());
-  while (!plan_.all_done()) {
+  while (!plan_.all_done() || adding_) {
     JIGSAW_RETURN_IF_ERROR(notice_losses());
     if (!stopping_ && options_.stop != nullptr && options_.stop->load()) {
       stopping_ = true;
@@ -105,6 +112,7 @@ Status Controller::run_all() {
       JIGSAW_RETURN_IF_ERROR(stop_drained_pipelines());
       JIGSAW_RETURN_IF_ERROR(schedule());
       JIGSAW_RETURN_IF_ERROR(go_on_joining());
+      JIGSAW_RETURN_IF_ERROR(go_on_adding());
     }
     JIGSAW_RETURN_IF_ERROR(receive_all(kReceiveWait));
     tick();
@@ -215,6 +223,7 @@ Status Controller::handle(PeerId from, const wire::FromWorker& message) {
     case wire::FromWorker::kHeartbeat: worker.waiting_for = message.heartbeat().waiting_for(); return ok_status();
     case wire::FromWorker::kMoved: return named(on_moved(message.moved()));
     case wire::FromWorker::kProgress: return named(on_progress(message.progress()));
+    case wire::FromWorker::kExtended: return named(on_extended(from, message.extended()));
     case wire::FromWorker::MESSAGE_NOT_SET: break;
   }
   return named(Error(ErrorCode::kCorrupt, "sent an empty message"));
@@ -728,6 +737,7 @@ RunSummary Controller::summarize() const {
   summary.interrupted = std::ranges::any_of(pipelines_, &PipelineRun::is_stopping);
   summary.workers_lost = members_.num_lost();
   summary.workers_joined = members_.num_joined();
+  summary.members_have_changed = epoch_ > 0 || members_.num_joined() > 0 || members_.num_lost() > 0;
   return summary;
 }
 

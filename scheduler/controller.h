@@ -63,6 +63,8 @@ struct ControllerOptions {
   Transport* control = nullptr;
   // Lets a new worker connect that has this key; null where none can join.
   std::function<Result<wire::ControlReply::Joined>(PeerId worker, const std::string& public_key)> admit;
+  // The job with the pipelines of a further YAML, which came from `file`; null where none can be added.
+  std::function<Result<Addition>(const std::string& job_yaml, const std::string& yaml, const std::string& file)> extend;
 };
 
 class Controller {
@@ -132,6 +134,15 @@ class Controller {
     std::string problem;               // not empty: it cannot join
   };
 
+  // Pipelines that are taken in: workers load them, then all come to rest for a new plan.
+  struct Adding {
+    Addition addition;
+    Clock::TimePoint deadline;                // of loading
+    std::map<PeerId, wire::Extended> loaded;  // by worker
+    std::string problem;                      // not empty: they cannot be taken in
+    bool is_loaded = false;                   // by all
+  };
+
   Status run_all();
   Status await_workers(bool Member::*flag, std::chrono::milliseconds timeout, const std::string& what);
   wire::ToWorker start_message(const std::vector<std::string>& folders) const;
@@ -192,6 +203,15 @@ class Controller {
   Status finish_joining();
   Status give_up_joining(const std::string& reason);
   void remove_joining_folder();
+  // Pipelines that are added, in scheduler/controller_additions.cpp.
+  Status begin_add(const std::string& yaml, const std::string& file);
+  Status on_extended(PeerId from, const wire::Extended& extended);
+  Status go_on_adding();
+  void check_first_weights(PeerId worker);
+  Status give_up_adding();
+  Status take_in_added();
+  void set_capacity();
+  ModelCost measured_cost(const std::string& name) const;
   void pause_as_wanted();
   std::filesystem::path joining_root() const { return options_.checkpoint_root.parent_path() / "joining"; }
   Status cancel(int pipeline);
@@ -241,6 +261,8 @@ class Controller {
   std::vector<double> decision_us_;
   bool stopping_ = false;  // all pipelines
   std::optional<Joining> joining_;
+  std::optional<Adding> adding_;
+  std::map<std::string, std::string> not_added_;  // pipelines that could not be, and why
 };
 
 }  // namespace jigsaw

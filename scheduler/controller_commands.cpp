@@ -76,6 +76,13 @@ wire::ControlReply Controller::answer(const wire::ControlRequest& request) {
         reply.set_error(joined.error().message());
       }
       break;
+    case wire::ControlRequest::kAdd:
+      if (const Status status = begin_add(request.add().yaml(), request.add().file()); !status.ok()) {
+        reply.set_error(status.error().message());
+        break;
+      }
+      for (const PipelineSpec& spec : adding_->addition.specs) reply.add_adding(spec.name);
+      break;
     case wire::ControlRequest::REQUEST_NOT_SET: reply.set_error("the request asks for nothing"); break;
   }
   return reply;
@@ -110,6 +117,7 @@ std::string Controller::status_json() const {
                                  {"weight", spec.weight},
                                  {"waiting_for", plan_.waiting_for(pipeline)}});
   }
+  if (!not_added_.empty()) json["not_added"] = not_added_;
   json["workers"] = nlohmann::ordered_json::array();
   for (PeerId worker = 1; members_.has(worker); ++worker) {
     const Member& member = members_.at(worker);

@@ -23,6 +23,7 @@ void Controller::pause_as_wanted() {
 Result<wire::ControlReply::Joined> Controller::begin_join(const std::string& public_key) {
   if (!options_.admit) return Error(ErrorCode::kUnsupported, "no worker can join a run in one process (--workers 0)");
   if (stopping_) return Error(ErrorCode::kUnavailable, "the run is about to end");
+  if (adding_) return Error(ErrorCode::kUnavailable, "pipelines are being added; try again when they are in");
   if (joining_) {
     return Error(ErrorCode::kUnavailable,
                  "worker " + std::to_string(joining_->worker) + " is joining; try again when it is in");

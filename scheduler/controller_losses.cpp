@@ -78,6 +78,7 @@ Status Controller::go_on_when_quiet() {
   }
   is_quiescing_ = false;
   CHECK(dispatched_.empty());
+  JIGSAW_RETURN_IF_ERROR(take_in_added());
   make_plan_for_living();
   for (int pipeline = 0; pipeline < plan_.num_pipelines(); ++pipeline) {
     while (plan_.step_finished(pipeline)) JIGSAW_RETURN_IF_ERROR(finish_step(pipeline));
@@ -94,6 +95,11 @@ void Controller::make_plan_for_living() {
     steps.push_back(plan_.step(pipeline));
     is_done.push_back(plan_.done(pipeline));
     specs.push_back(plan_.spec(pipeline));
+  }
+  for (std::size_t added = specs.size(); added < specs_.size(); ++added) {
+    steps.push_back(1);
+    is_done.push_back(false);
+    specs.push_back(specs_[added]);
   }
   plan_ = Plan(std::move(specs), steps, static_cast<int>(living_.size()));
   capacity_.num_workers = plan_.num_workers();

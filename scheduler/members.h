@@ -16,6 +16,7 @@ namespace jigsaw {
 
 struct Member {
   bool hello = false, ready = false;
+  bool loading = false;    // further pipelines
   bool joining = false;    // it takes no part yet
   bool lost = false;       // it takes part no more, whatever it may still send
   std::string send_error;  // why the last message to it could not be sent

@@ -187,6 +187,17 @@ Status RunFolder::on_checkpoint(int pipeline, std::int64_t, const std::string&) 
   return ok_status();
 }
 
+Status RunFolder::on_added(const Addition& addition) {
+  for (const PipelineSpec& spec : addition.specs) {
+    std::error_code error;
+    fs::create_directories(checkpoint_root() / spec.name, error);
+  }
+  JIGSAW_RETURN_IF_ERROR(write_file_atomically(added_file(root_), addition.added_yaml));
+  specs_.insert(specs_.end(), addition.specs.begin(), addition.specs.end());
+  start_points_.resize(specs_.size());
+  return write_file_atomically(root_ / "job.yaml", addition.job_yaml);
+}
+
 Status RunFolder::write_summary(const RunSummary& summary) const {
   return write_file_atomically(root_ / "summary.json", to_json(summary) + "\n");
 }

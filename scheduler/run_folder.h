@@ -1,6 +1,7 @@
 // The folder of a run:
 //
 //   job.yaml            the resolved job
+//   added.yaml          pipelines that `jigsaw ctl add` has added to it; --resume goes on with them, too
 //   metrics.jsonl       a line a finished step
 //   trajectories/<pipeline>.jsonl   every completion with its reward: the trajectory log
 //   checkpoints/<pipeline>/step-00000010/   newest ones; each appears under this name only when complete
@@ -32,6 +33,7 @@ class RunFolder : public RunObserver {
                                 const std::string& identity, std::vector<PipelineSpec> specs, bool resume);
 
   const std::filesystem::path& root() const { return root_; }
+  static std::filesystem::path added_file(const std::filesystem::path& root) { return root / "added.yaml"; }
   std::filesystem::path checkpoint_root() const { return root_ / "checkpoints"; }
   // Newest complete checkpoint of each pipeline; step 0 and no folder where there is none.
   const std::vector<StartPoint>& start_points() const { return start_points_; }
@@ -40,6 +42,7 @@ class RunFolder : public RunObserver {
   Status on_checkpoint(int pipeline, std::int64_t step, const std::string& folder) override;
   void on_sample(int, std::int64_t, int, int) override {}
   void on_tick() override {}
+  Status on_added(const Addition& addition) override;
   Status write_summary(const RunSummary& summary) const;
 
  private:

@@ -10,6 +10,7 @@
 
 #include "core/result.h"
 #include "core/wire/messages.pb.h"
+#include "graph/pipeline_spec.h"
 
 namespace jigsaw {
 
@@ -35,6 +36,13 @@ struct StepReport {
   std::vector<wire::Trajectory> trajectories;  // in order of sample
 };
 
+// Pipelines that a run takes in while it is under way.
+struct Addition {
+  std::string job_yaml;             // of the whole job, with them
+  std::string added_yaml;           // `pipelines` of all that this run has taken in so far, with them
+  std::vector<PipelineSpec> specs;  // theirs
+};
+
 class RunObserver {
  public:
   virtual ~RunObserver() = default;
@@ -44,6 +52,8 @@ class RunObserver {
   virtual void on_sample(int pipeline, std::int64_t step, int done, int total) = 0;
   // Regularly, at most every 100 ms.
   virtual void on_tick() = 0;
+  // They have the next numbers, and begin now.
+  virtual Status on_added(const Addition&) { return ok_status(); }
 };
 
 }  // namespace jigsaw

@@ -29,6 +29,8 @@ struct RunSummary {
   double decision_us_p50 = 0, decision_us_p99 = 0;
   bool interrupted = false;  // stopped before all steps were done
   int workers_lost = 0, workers_joined = 0;
+  // Workers or pipelines have come or gone, so that workers exchange gradients without MPI. Not in the JSON.
+  bool members_have_changed = false;
 };
 
 // Number and percentiles of what decisions took, microseconds each.

@@ -123,6 +123,8 @@ Status WorkerLoop::handle(const wire::ToWorker& message) {
     case wire::ToWorker::kQuiesce: on_quiesce(message.quiesce()); return ok_status();
     case wire::ToWorker::kPing: return ok_status();
     case wire::ToWorker::kMembers: return on_members(message.members());
+    case wire::ToWorker::kExtend: return on_extend(message.extend());
+    case wire::ToWorker::kForget: forget_pipelines(message.forget().first_pipeline()); return ok_status();
     case wire::ToWorker::kMove: moves_.begin(message.move()); return ok_status();
     case wire::ToWorker::kShutdown:
       if (!message.shutdown().reason().empty()) return Error(ErrorCode::kUnavailable, message.shutdown().reason());
@@ -141,28 +143,71 @@ Status WorkerLoop::on_start(const wire::Start& start) {
   if (start.controller_machine() == machine_name() && start.controller_process() != ::getpid()) {
     if (auto watch = ProcessWatch::open(start.controller_process()); watch.ok()) controller_ = *std::move(watch);
   }
+  JIGSAW_RETURN_IF_ERROR(load(job, {start.resume_folder().begin(), start.resume_folder().end()}, make_exchange_));
+  if (options_.exchanges_over_links) exchange_over_links();
   wire::FromWorker message;
+  for (const auto& runtime : pipelines_) {
+    message.mutable_ready()->add_policy_version(runtime->trainer().version());
+    message.mutable_ready()->add_weights_hash(runtime->weights().hash());
+  }
+  return send(message);
+}
+
+// Those that are not there yet. On an error some of them may be.
+Status WorkerLoop::load(const Job& job, const std::vector<std::string>& resume_folders,
+                        const MakeExchange& make_exchange) {
   std::vector<PipelineMemory> memories;
-  for (std::size_t i = 0; i < job.config.pipelines.size(); ++i) {
+  for (const auto& runtime : pipelines_) memories.push_back(runtime->memory());
+  for (std::size_t i = pipelines_.size(); i < job.config.pipelines.size(); ++i) {
     const PipelineConfig& config = job.config.pipelines[i];
-    JIGSAW_ASSIGN_OR_RETURN(std::unique_ptr<GradientExchange> exchange, make_exchange_(static_cast<int>(i)));
-    const std::string folder =
-        static_cast<int>(i) < start.resume_folder_size() ? start.resume_folder(static_cast<int>(i)) : "";
-    auto runtime = PipelineRuntime::create(config, folder, std::move(exchange));
+    JIGSAW_ASSIGN_OR_RETURN(std::unique_ptr<GradientExchange> exchange, make_exchange(static_cast<int>(i)));
+    auto runtime =
+        PipelineRuntime::create(config, i < resume_folders.size() ? resume_folders[i] : "", std::move(exchange));
     if (!runtime.ok()) return runtime.error().with_context("pipeline '" + config.name + "'");
     memories.push_back((*runtime)->memory());
     JIGSAW_RETURN_IF_ERROR(admit(std::span(job.config.pipelines).first(i + 1), memories));
-    message.mutable_ready()->add_policy_version((*runtime)->trainer().version());
-    message.mutable_ready()->add_weights_hash((*runtime)->weights().hash());
     pipelines_.push_back(*std::move(runtime));
   }
+  release_memory_if_short();
+  return ok_status();
+}
+
+void WorkerLoop::release_memory_if_short() {
   std::size_t total = 0;
-  for (const PipelineMemory& memory : memories) total += memory.total();
+  for (const auto& runtime : pipelines_) total += runtime->memory().total();
   for (const auto& runtime : pipelines_) {
     runtime->set_releases_memory(options_.memory_bytes_max != 0 && total > options_.memory_bytes_max);
   }
-  if (options_.exchanges_over_links) exchange_over_links();
+}
+
+// What goes wrong here concerns the new pipelines alone.
+Status WorkerLoop::on_extend(const wire::Extend& extend) {
+  const std::size_t num_before = pipelines_.size();
+  if (num_before == 0) return Error(ErrorCode::kCorrupt, "was sent further pipelines before it was told to start");
+  wire::FromWorker message;
+  wire::Extended& extended = *message.mutable_extended();
+  const Result<Job> job = read_job(extend.job_yaml(), extend.job_name());
+  // All exchanges are made anew when everybody comes to rest, before the first update of a new pipeline.
+  const auto over_links = [this](int pipeline) -> Result<std::unique_ptr<GradientExchange>> {
+    return std::unique_ptr<GradientExchange>(
+        std::make_unique<LinkExchange>(links_, options_.worker, static_cast<std::uint32_t>(pipeline), clock_));
+  };
+  if (const Status status = job.ok() ? load(*job, {}, over_links) : Status(job.error()); !status.ok()) {
+    forget_pipelines(num_before);
+    extended.set_error(status.error().message());
+    return send(message);
+  }
+  for (std::size_t i = num_before; i < pipelines_.size(); ++i) {
+    extended.add_policy_version(pipelines_[i]->trainer().version());
+    extended.add_weights_hash(pipelines_[i]->weights().hash());
+  }
   return send(message);
+}
+
+void WorkerLoop::forget_pipelines(std::size_t first) {
+  if (first >= pipelines_.size()) return;
+  pipelines_.erase(pipelines_.begin() + static_cast<std::ptrdiff_t>(first), pipelines_.end());
+  release_memory_if_short();
 }
 
 // Whether the last of these pipelines fits beside the others.

@@ -53,7 +53,11 @@ class WorkerLoop {
   Status receive_all(std::chrono::milliseconds wait);
   Status handle(const wire::ToWorker& message);
   Status on_start(const wire::Start& start);
+  Status on_extend(const wire::Extend& extend);
+  void forget_pipelines(std::size_t first);
+  Status load(const Job& job, const std::vector<std::string>& resume_folders, const MakeExchange& make_exchange);
   Status admit(std::span<const PipelineConfig> configs, std::span<const PipelineMemory> memories) const;
+  void release_memory_if_short();
   Status on_dispatch(const wire::Dispatch& dispatch);
   Result<std::unique_ptr<SubStage>> make_rollout(PipelineRuntime& runtime, const wire::Dispatch& dispatch);
   Status on_reshare(const wire::Reshare& reshare);

@@ -142,6 +142,10 @@ Status YamlSection::set(const std::string& path, const std::string& value) {
   return ok_status();
 }
 
+void YamlSection::append_items(const std::string& key, const YamlSection& other) {
+  for (const auto& item : other.state_->child(key)) state_->node[key].push_back(YAML::Clone(item));
+}
+
 bool YamlSection::has(const std::string& key) const { return state_->child(key).IsDefined(); }
 bool YamlSection::is_map(const std::string& key) const { return has(key) && state_->child(key).IsMap(); }
 bool YamlSection::is_list(const std::string& key) const { return has(key) && state_->child(key).IsSequence(); }

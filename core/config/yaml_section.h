@@ -25,6 +25,9 @@ class YamlSection {
   // The same for each "path=value", as `--set` is given on command lines.
   Status set_all(const std::vector<std::string>& settings);
 
+  // Puts the items of the other document's list `key` behind those of this one's.
+  void append_items(const std::string& key, const YamlSection& other);
+
   bool has(const std::string& key) const;
   bool is_map(const std::string& key) const;
   bool is_list(const std::string& key) const;

@@ -1,7 +1,11 @@
 // ctl.
+#include <chrono>
 #include <cstdio>
 #include <memory>
+#include <nlohmann/json.hpp>
+#include <thread>
 
+#include "core/files.h"
 #include "examples/cli/commands.h"
 #include "examples/cli/control_file.h"
 
@@ -9,7 +13,7 @@ namespace jigsaw::cli {
 namespace {
 
 struct Ctl {
-  std::string folder, pipeline;
+  std::string folder, pipeline, file;
   double weight = 1;
 };
 
@@ -18,6 +22,35 @@ int ask(const std::string& folder, const wire::ControlRequest& request) {
   if (!reply.ok()) return report_error(reply.error());
   if (!reply->json().empty()) std::printf("%s\n", reply->json().c_str());
   return kDone;
+}
+
+constexpr std::uint64_t kJobBytesMax = std::uint64_t{1} << 20;
+constexpr std::chrono::minutes kLoadingMax{10};
+constexpr std::chrono::milliseconds kAskAgainAfter{200};
+
+// The run loads them beside what it does; whoever added them wants to know whether it could.
+Status add_pipelines(const std::string& folder, const std::string& file) {
+  JIGSAW_ASSIGN_OR_RETURN(const std::string yaml, read_text_file(file, kJobBytesMax));
+  wire::ControlRequest add, status;
+  add.mutable_add()->set_yaml(yaml);
+  add.mutable_add()->set_file(file);
+  status.mutable_status();
+  JIGSAW_ASSIGN_OR_RETURN(const wire::ControlReply accepted, ask_controller(folder, add));
+  const std::vector<std::string> names(accepted.adding().begin(), accepted.adding().end());
+  const auto deadline = std::chrono::steady_clock::now() + kLoadingMax;
+  while (std::chrono::steady_clock::now() < deadline) {
+    JIGSAW_ASSIGN_OR_RETURN(const wire::ControlReply reply, ask_controller(folder, status));
+    const auto json = nlohmann::json::parse(reply.json(), nullptr, false);
+    if (!json.is_object()) return Error(ErrorCode::kCorrupt, "the controller's answer is no JSON");
+    const nlohmann::json problems = json.value("not_added", nlohmann::json::object());
+    if (problems.contains(names.front()))
+      return Error(ErrorCode::kUnavailable, problems[names.front()].get<std::string>());
+    for (const auto& pipeline : json.value("pipelines", nlohmann::json::array())) {
+      if (pipeline.value("name", "") == names.front()) return ok_status();
+    }
+    std::this_thread::sleep_for(kAskAgainAfter);
+  }
+  return Error(ErrorCode::kTimeout, "the workers have not loaded the pipelines within 10 minutes");
 }
 
 }  // namespace
@@ -57,6 +90,13 @@ void add_ctl(CLI::App& app, int& exit_code) {
         request.mutable_cancel()->set_name(ctl->pipeline);
         exit_code = ask(ctl->folder, request);
       });
+  CLI::App* more =
+      add("add", "Adds pipelines to the run, which trains them as if they had been in its job from the start");
+  more->add_option("file", ctl->file, "YAML with the `pipelines` to add, as in a job file")->required();
+  more->callback([ctl, &exit_code] {
+    const Status status = add_pipelines(ctl->folder, ctl->file);
+    exit_code = status.ok() ? kDone : report_error(status.error());
+  });
   CLI::App* weight = add_for_pipeline("weight", "Changes the pipeline's share against others");
   weight->add_option("weight", ctl->weight, "As in the job file")->required();
   weight->callback([ctl, &exit_code] {

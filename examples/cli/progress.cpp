@@ -30,14 +30,24 @@ void write(const std::string& text) {
 
 }  // namespace
 
-Progress::Progress(std::vector<PipelineSpec> specs, std::vector<std::int64_t> steps_done, bool terminal, int columns,
-                   const Clock& clock)
-    : specs_(std::move(specs)), bars_(specs_.size()), terminal_(terminal), columns_(columns), clock_(clock) {
-  for (std::size_t i = 0; i < specs_.size(); ++i) {
-    name_width_ = std::max(name_width_, specs_[i].name.size());
-    bars_[i].step = steps_done[i];
-    bars_[i].steps_total = specs_[i].steps;
-  }
+Progress::Progress(const std::vector<PipelineSpec>& specs, const std::vector<std::int64_t>& steps_done, bool terminal,
+                   int columns, const Clock& clock)
+    : terminal_(terminal), columns_(columns), clock_(clock) {
+  for (std::size_t i = 0; i < specs.size(); ++i) add(specs[i], steps_done[i]);
+}
+
+void Progress::add(const PipelineSpec& spec, std::int64_t steps_done) {
+  name_width_ = std::max(name_width_, spec.name.size());
+  Bar& bar = bars_.emplace_back();
+  bar.step = steps_done;
+  bar.steps_total = spec.steps;
+  specs_.push_back(spec);
+}
+
+Status Progress::on_added(const Addition& addition) {
+  drawn_ = false;  // what is drawn stays where it is: there are more bars from now on
+  for (const PipelineSpec& spec : addition.specs) add(spec, 0);
+  return ok_status();
 }
 
 Status Progress::on_step(const StepReport& report) {

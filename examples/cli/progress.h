@@ -15,13 +15,14 @@ namespace jigsaw::cli {
 class Progress : public RunObserver {
  public:
   // `terminal`: whether stderr ends at one; `columns` is its width.
-  Progress(std::vector<PipelineSpec> specs, std::vector<std::int64_t> steps_done, bool terminal, int columns,
-           const Clock& clock = system_clock());
+  Progress(const std::vector<PipelineSpec>& specs, const std::vector<std::int64_t>& steps_done, bool terminal,
+           int columns, const Clock& clock = system_clock());
 
   Status on_step(const StepReport& report) override;
   Status on_checkpoint(int pipeline, std::int64_t step, const std::string& folder) override;
   void on_sample(int pipeline, std::int64_t step, int done, int total) override;
   void on_tick() override;
+  Status on_added(const Addition& addition) override;
   // Leaves the bars as they are and goes to a fresh line.
   void finish();
 
@@ -34,6 +35,7 @@ class Progress : public RunObserver {
     bool any = false;
     Clock::TimePoint last_line;
   };
+  void add(const PipelineSpec& spec, std::int64_t steps_done);
   void print_plain(Bar& bar, const StepReport& report, const std::string& name);
   std::string bar_line(const std::string& name, const Bar& bar) const;
   void redraw();

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "core/config/yaml_section.h"
+#include "core/files.h"
 #include "core/log.h"
 #include "core/transport/inproc_peer_links.h"
 #include "core/transport/inproc_transport.h"
@@ -31,6 +32,7 @@ namespace fs = std::filesystem;
 
 // Set by run_with_mpirun for rank 0, whose own stderr is a pipe: the width of the user's terminal.
 constexpr char kColumnsVariable[] = "JIGSAW_TERMINAL_COLUMNS";
+constexpr std::uint64_t kJobBytesMax = std::uint64_t{1} << 20;
 
 int terminal_columns() {
   if (const char* told = std::getenv(kColumnsVariable)) return std::atoi(told);
@@ -69,6 +71,10 @@ class Observers : public RunObserver {
   void on_tick() override {
     if (progress_ != nullptr) progress_->on_tick();
   }
+  Status on_added(const Addition& addition) override {
+    JIGSAW_RETURN_IF_ERROR(folder_.on_added(addition));
+    return progress_ != nullptr ? progress_->on_added(addition) : ok_status();
+  }
 
  private:
   RunFolder& folder_;
@@ -84,6 +90,36 @@ std::string training_identity(const Job& job) {
                        "pipelines.*.deadline", "pipelines.*.checkpoint", "pipelines.*.train.steps"});
 }
 
+Result<Job> read_without_added(const RunRequest& request) {
+  std::vector<std::string> settings = request.settings;
+  if (request.workers >= 0) settings.push_back("workers=" + std::to_string(request.workers));
+  if (!request.policy.empty()) settings.push_back("policy=" + request.policy);
+  return read_job_file(request.job_file, settings);
+}
+
+// Pipelines that a run has taken in so far, as its folder keeps them; empty when there are none.
+Result<std::string> added_to(const fs::path& out) {
+  std::error_code error;
+  if (!fs::exists(RunFolder::added_file(out), error)) return std::string();
+  return read_text_file(RunFolder::added_file(out), kJobBytesMax);
+}
+
+// What `jigsaw ctl add` asks for.
+Result<Addition> extend(const RunRequest& request, const std::string& job_yaml, const std::string& yaml,
+                        const std::string& file) {
+  const fs::path name = fs::absolute(request.job_file);
+  JIGSAW_ASSIGN_OR_RETURN(const Job before, read_job(job_yaml, name));
+  JIGSAW_ASSIGN_OR_RETURN(const Job job, extended_job(before, name, yaml, file));
+  JIGSAW_ASSIGN_OR_RETURN(std::vector<PipelineSpec> specs, to_specs(job.config));
+  specs.erase(specs.begin(), specs.begin() + static_cast<std::ptrdiff_t>(before.config.pipelines.size()));
+  JIGSAW_ASSIGN_OR_RETURN(const std::string added_before, added_to(out_folder(request)));
+  JIGSAW_ASSIGN_OR_RETURN(YamlSection added,
+                          YamlSection::parse(added_before.empty() ? "pipelines: []" : added_before, "added.yaml"));
+  JIGSAW_ASSIGN_OR_RETURN(const YamlSection further, YamlSection::parse(yaml, file));
+  added.append_items("pipelines", further);
+  return Addition{.job_yaml = job.yaml, .added_yaml = added.to_yaml(), .specs = std::move(specs)};
+}
+
 struct Prepared {
   Job job;
   std::vector<PipelineSpec> specs;
@@ -95,11 +131,12 @@ struct Prepared {
 Result<Prepared> prepare(const RunRequest& request) {
   Prepared prepared;
   JIGSAW_ASSIGN_OR_RETURN(prepared.job, read_request(request));
+  JIGSAW_ASSIGN_OR_RETURN(const Job without_added, read_without_added(request));
   JIGSAW_ASSIGN_OR_RETURN(prepared.policy, make_policy(prepared.job.config.policy));
   JIGSAW_ASSIGN_OR_RETURN(prepared.profile, profile_of(prepared.job.config));
   JIGSAW_ASSIGN_OR_RETURN(prepared.specs, to_specs(prepared.job.config));
   JIGSAW_ASSIGN_OR_RETURN(RunFolder folder,
-                          RunFolder::open(out_folder(request), prepared.job.yaml, training_identity(prepared.job),
+                          RunFolder::open(out_folder(request), prepared.job.yaml, training_identity(without_added),
                                           prepared.specs, request.resume));
   prepared.folder = std::make_unique<RunFolder>(std::move(folder));
   log_to_file(prepared.folder->root() / "logs" / "controller.log");
@@ -129,6 +166,9 @@ Result<RunSummary> control(const RunRequest& request, Prepared& prepared, int nu
   JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<ControlServer> control, ControlServer::open(prepared.folder->root()));
   options.control = &control->transport();
   options.admit = std::move(admit);
+  options.extend = [&request](const std::string& job_yaml, const std::string& yaml, const std::string& file) {
+    return extend(request, job_yaml, yaml, file);
+  };
   Controller controller(prepared.specs, prepared.folder->start_points(), options, std::move(prepared.policy), transport,
                         observers);
   JIGSAW_ASSIGN_OR_RETURN(const RunSummary summary, controller.run());
@@ -191,17 +231,19 @@ int run_as_controller(MpiSession& session, const RunRequest& request) {
   };
   const Result<RunSummary> summary = control(request, *prepared, num_workers, *listening->transport, admit);
   // Workers whose members have changed leave as well.
-  if (!summary.ok() || summary->workers_lost > 0 || summary->workers_joined > 0) session.leave();
+  if (!summary.ok() || summary->members_have_changed) session.leave();
   return summary.ok() ? kDone : report_error(summary.error());
 }
 
 }  // namespace
 
 Result<Job> read_request(const RunRequest& request) {
-  std::vector<std::string> settings = request.settings;
-  if (request.workers >= 0) settings.push_back("workers=" + std::to_string(request.workers));
-  if (!request.policy.empty()) settings.push_back("policy=" + request.policy);
-  return read_job_file(request.job_file, settings);
+  JIGSAW_ASSIGN_OR_RETURN(Job job, read_without_added(request));
+  if (!request.resume) return job;
+  const fs::path out = out_folder(request);
+  JIGSAW_ASSIGN_OR_RETURN(const std::string added, added_to(out));
+  if (added.empty()) return job;
+  return extended_job(job, request.job_file, added, RunFolder::added_file(out));
 }
 
 fs::path out_folder(const RunRequest& request) {

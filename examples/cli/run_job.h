@@ -24,7 +24,7 @@ struct RunRequest {
   std::vector<std::string> settings;  // --set path=value
 };
 
-// Reads the job and applies the request's overrides.
+// Reads the job and applies the request's overrides; to be resumed, with the pipelines that were added to the run.
 Result<Job> read_request(const RunRequest& request);
 std::filesystem::path out_folder(const RunRequest& request);
 // The scheduler's view of a pipeline, memory excepted.

@@ -69,8 +69,9 @@ class Candidates {
     return tails;
   }
 
-  // The number of sequences on the target, with these; 0 = no room.
-  int joined(int on_target, const Tail& from) const {
+  // The number of sequences on the target, which has so many, with these; 0 = no room, or they were refused before.
+  int joined(const Tail& to, int on_target, const Tail& from) const {
+    if (!plan_.can_merge(from.ref, to.ref)) return 0;
     const PipelineSpec& spec = plan_.spec(from.ref.pipeline);
     const TailForecast& tail = plan_.forecast(from.ref.pipeline).tail;
     const int count = on_target + from.count;
@@ -88,7 +89,7 @@ class Candidates {
                    [&](const Tail& tail) { return tail.is_simulated == simulated; });
       for (std::size_t i = 0; i < part.size() / 2; ++i) {
         const Tail &from = part[part.size() - 1 - i], &to = part[i];
-        if (joined(to.count, from) > 0) merges.emplace_back(from.ref, to.ref);
+        if (joined(to, to.count, from) > 0) merges.emplace_back(from.ref, to.ref);
       }
     }
     return merges;
@@ -98,7 +99,7 @@ class Candidates {
     Merges merges;
     int count = order.front().count;
     for (std::size_t i = 1; i < order.size(); ++i) {
-      const int with = joined(count, order[i]);
+      const int with = joined(order.front(), count, order[i]);
       if (with == 0) return {};
       count = with;
       merges.emplace_back(order[i].ref, order.front().ref);
@@ -135,7 +136,7 @@ class Candidates {
     // Of more workers than are simulated, half are merged at a time: a score of a few would not tell of the rest.
     if (std::any_of(order.begin(), order.end(), [](const Tail& tail) { return !tail.is_simulated; })) return;
     add(all_onto_first(order), "merge ");
-    if (joined(order.front().count, order.back()) > 0) add({{order.back().ref, order.front().ref}}, "merge ");
+    if (joined(order.front(), order.front().count, order.back()) > 0) add({{order.back().ref, order.front().ref}}, "merge ");
   }
 
   void of_two(const Tails& first, const Tails& second) {

@@ -134,6 +134,54 @@ TEST_F(ControlTest, ACancelledPipelineGoesOnWithResume) {
   EXPECT_EQ(trajectories("out", "sort"), trajectories("reference", "sort"));
 }
 
+TEST_F(ControlTest, AddedPipelinesTrainAsIfTheyHadBeenThereFromTheStart) {
+  const std::string ahead = longer(sort_pipeline("ahead") + "  mode: one_step_off\n");
+  const std::string all = folder_.file("all.yaml", job_text(longer(sort_pipeline() + reverse_pipeline()) + ahead));
+  const Run reference = run(all, "reference");
+  ASSERT_EQ(reference.outcome.exit_code, 0) << reference.outcome.err;
+
+  const std::string job = folder_.file("job.yaml", job_text(longer(sort_pipeline())));
+  const std::string reverse = folder_.file("reverse.yaml", "pipelines:\n" + longer(reverse_pipeline()));
+  const std::string more = folder_.file("more.yaml", "pipelines:\n" + ahead);
+  const std::string wrong = folder_.file("wrong.yaml", "pipelines:\n- name: sort\n  tusk: {name: sort}\n");
+  Run killed;
+  std::atomic<bool> kill{false};
+  std::jthread running([&] {
+    killed.outcome = run_process(
+        program({"run", job, "--workers", "2", "--out", path("out"), "--quiet"}), [&](int) { return kill.load(); },
+        kPatience);
+  });
+  ASSERT_TRUE(await([&] { return count_lines(path("out/metrics.jsonl")) >= 2; }));
+  EXPECT_EQ(ctl({"pause", path("out"), "sort"}).exit_code, 0);
+  const ProcessOutcome refused = ctl({"add", path("out"), wrong});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("wrong.yaml:2"));
+  EXPECT_THAT(refused.err, HasSubstr("did you mean 'task'?"));
+  EXPECT_THAT(refused.err, HasSubstr("is the name of another pipeline already"));
+  EXPECT_EQ(ctl({"add", path("out"), path("nowhere.yaml")}).exit_code, 2);
+  for (const std::string& file : {reverse, more}) {
+    const ProcessOutcome added = ctl({"add", path("out"), file});
+    EXPECT_EQ(added.exit_code, 0) << added.err;
+  }
+  EXPECT_EQ(status("out")["pipelines"][2]["name"], "ahead");
+  // A joiner is told of them as well.
+  ProcessOutcome joiner;
+  std::jthread joining([&] {
+    joiner = run_process(program({"worker", "--join", path("out"), "--threads", "1"}), nullptr, kPatience);
+  });
+  EXPECT_TRUE(await_worker("out", 3, "working"));
+  ASSERT_TRUE(await([&] { return count_lines(path("out/metrics.jsonl"), "\"ahead\"") >= 4; }));
+  kill = true;  // all of it, by -9
+  running.join();
+  joining.join();
+  const Run resumed = run(job, "out", {"--resume"});
+  ASSERT_EQ(resumed.outcome.exit_code, 0) << resumed.outcome.err;
+  EXPECT_EQ(weights_hashes(resumed.summary), weights_hashes(reference.summary));
+  for (const char* pipeline : {"sort", "reverse", "ahead"}) {
+    EXPECT_EQ(trajectories("out", pipeline), trajectories("reference", pipeline)) << pipeline;
+  }
+}
+
 // The pair of keys that ZeroMQ's manual prints: a sound one, but nobody's of this run.
 constexpr char kStrangersPublicKey[] = "Yne@$w-vo<fVvi]a<NY6T1ed:M$fCG*[IaLV{hID";
 constexpr char kStrangersSecretKey[] = "D:)Q[IlAW!ahhC2ac:9*A}h:p?([4%wOTJ%JR%cs";

@@ -31,6 +31,11 @@ class Recorder : public RunObserver {
   }
   void on_sample(int, std::int64_t, int, int) override {}
   void on_tick() override {}
+  Status on_added(const Addition& addition) override {
+    added.push_back(addition.job_yaml);
+    return ok_status();
+  }
+  std::vector<std::string> added;  // the jobs with them
 
   std::int64_t steps_of(int pipeline) const {
     return std::ranges::count(steps, pipeline, [](const auto& step) { return step.first; });
@@ -64,6 +69,17 @@ class ControllerCommandsTest : public testing::Test {
         return joined;
       };
     }
+    if (can_add) {
+      options.extend = [this](const std::string&, const std::string& yaml,
+                              const std::string& file) -> Result<Addition> {
+        if (yaml == "bad") return Error(ErrorCode::kInvalidArgument, file + ":1: not valid YAML");
+        Addition addition{.job_yaml = "with " + yaml, .added_yaml = yaml, .specs = {spec_of(yaml, 4)}};
+        addition.specs.front().memory = added_memory;
+        return addition;
+      };
+    }
+    options.memory_bytes_per_worker = memory_bytes;
+    options.start_timeout = std::chrono::seconds(20);
     std::vector<StartPoint> starts(specs.size());
     Controller controller(std::move(specs), std::move(starts), options, *make_policy("lookahead"), cluster, recorder,
                           clock);
@@ -81,7 +97,9 @@ class ControllerCommandsTest : public testing::Test {
   FakeCluster cluster{2, clock};
   FakeAsker asker;
   Recorder recorder;
-  bool can_join = true, joiner_connects = true;
+  bool can_join = true, joiner_connects = true, can_add = true;
+  MemoryNeeds added_memory;
+  std::size_t memory_bytes = 0;
 };
 
 TEST_F(ControllerCommandsTest, StatusTellsOfPipelinesAndWorkers) {
@@ -192,6 +210,74 @@ TEST_F(ControllerCommandsTest, AWorkerThatJoinsGetsItsShareOfTheWork) {
   EXPECT_THAT(cluster.log, Contains("update@3 p0 s6"));
   EXPECT_THAT(cluster.log, Not(Contains(HasSubstr("@3 p0 s2"))));
   EXPECT_THAT(recorder.checkpoints, ElementsAre(std::pair(0, 6))) << "what a joiner loads is no checkpoint of the run";
+}
+
+TEST_F(ControllerCommandsTest, APipelineIsAddedAndTrained) {
+  asker.ask(add_request("b"), after_steps(0, 2));
+  asker.ask(join_request());  // not now
+  asker.ask(join_request(), after_steps(1, 1));
+  const auto summary = run({spec_of("a", 12)});
+  ASSERT_TRUE(summary.ok()) << summary.error().message();
+  EXPECT_EQ(asker.replies.at(0).error(), "");
+  EXPECT_THAT(asker.replies.at(0).adding(), ElementsAre("b"));
+  EXPECT_THAT(asker.replies.at(1).error(), HasSubstr("pipelines are being added"));
+  ASSERT_EQ(recorder.added, std::vector<std::string>{"with b"});
+  ASSERT_EQ(summary->pipelines.size(), 2u);
+  EXPECT_EQ(summary->pipelines[0].steps, 12);
+  EXPECT_EQ(summary->pipelines[0].weights_hash, "hash-12");
+  EXPECT_EQ(summary->pipelines[1].name, "b");
+  EXPECT_EQ(summary->pipelines[1].steps, 4);
+  EXPECT_EQ(summary->pipelines[1].weights_hash, "hash-4");
+  EXPECT_TRUE(summary->members_have_changed);
+  EXPECT_EQ(summary->workers_joined, 1);
+  EXPECT_THAT(cluster.log, Contains("update@2 p1 s4"));
+  EXPECT_THAT(cluster.forgotten, testing::IsEmpty());
+}
+
+TEST_F(ControllerCommandsTest, WhatCannotBeAddedHarmsNobody) {
+  cluster.cannot_load[2] = "pipeline 'b': model.gguf: no such file";
+  memory_bytes = 1000;
+  asker.ask(add_request("bad"), after_steps(0, 1));
+  asker.ask(add_request("b"));
+  asker.ask(add_request("c"));  // b is being loaded
+  asker.ask(status_request(), [this] { return !cluster.forgotten.empty(); });
+  const auto too_large = [this] {
+    added_memory.resident = 2000;
+    return true;
+  };
+  asker.ask(add_request("large"), too_large);
+  const auto summary = run({spec_of("a", 8)});
+  ASSERT_TRUE(summary.ok()) << summary.error().message();
+  EXPECT_EQ(asker.replies.at(0).error(), "more.yaml:1: not valid YAML");
+  EXPECT_EQ(asker.replies.at(1).error(), "");
+  EXPECT_EQ(asker.replies.at(2).error(), "the workers are loading b; try again when they have");
+  EXPECT_EQ(status(3)["not_added"]["b"], "worker 2: pipeline 'b': model.gguf: no such file");
+  EXPECT_THAT(cluster.forgotten, ElementsAre(1, 1)) << "both workers, the second pipeline";
+  EXPECT_THAT(asker.replies.at(4).error(), HasSubstr("can never run"));
+  EXPECT_EQ(summary->pipelines.size(), 1u);
+  EXPECT_EQ(summary->pipelines[0].steps, 8);
+  EXPECT_THAT(recorder.added, testing::IsEmpty());
+}
+
+TEST_F(ControllerCommandsTest, AnAddedPipelineWithOtherFirstWeightsSomewhereIsTurnedAway) {
+  asker.ask(add_request("b"), [this] {
+    cluster.other_hash_when_ready = "other";
+    return recorder.steps_of(0) >= 2;
+  });
+  asker.ask(status_request(), [this] { return !cluster.forgotten.empty(); });
+  const auto summary = run({spec_of("a", 6)});
+  ASSERT_TRUE(summary.ok()) << summary.error().message();
+  EXPECT_THAT(status(1)["not_added"]["b"].get<std::string>(), HasSubstr("worker 2 has other first weights"));
+}
+
+TEST_F(ControllerCommandsTest, AWorkerThatNeverLoadsAnAddedPipelineIsLostAndTheRunWaitsForThat) {
+  cluster.loads_forever = {2};
+  asker.ask(add_request("b"), after_steps(0, 1));
+  const auto summary = run({spec_of("a", 3)});
+  ASSERT_TRUE(summary.ok()) << summary.error().message();
+  EXPECT_EQ(summary->workers_lost, 1);
+  ASSERT_EQ(summary->pipelines.size(), 2u);
+  EXPECT_EQ(summary->pipelines[1].steps, 4);
 }
 
 TEST_F(ControllerCommandsTest, OneJoinsAtATime) {

@@ -15,6 +15,7 @@ class Recorder : public RunObserver {
  public:
   std::map<std::pair<int, std::int64_t>, std::multiset<std::uint32_t>> samples;  // by pipeline and step
   std::map<int, std::vector<std::int64_t>> checkpoints;
+  int num_added = 0;
 
   Status on_step(const StepReport& report) override {
     auto& of_step = samples[{report.pipeline, report.step}];
@@ -27,6 +28,10 @@ class Recorder : public RunObserver {
   }
   void on_sample(int, std::int64_t, int, int) override {}
   void on_tick() override {}
+  Status on_added(const Addition& addition) override {
+    num_added += static_cast<int>(addition.specs.size());
+    return ok_status();
+  }
 };
 
 // All that a step can have: a reference, several updates, checkpoints, and a rollout that runs ahead.
@@ -53,9 +58,10 @@ struct Outcome {
   int deaths = 0, samples_moved = 0;
 };
 
-// `requests`: of workers that join and people who pause and resume, made at random moments.
+// `requests`: of workers that join and people who pause and resume, made at random moments. adds_second: the second
+// pipeline is added at such a moment, while the first one is held open for it.
 Outcome run(int num_workers, std::uint32_t seed, double death_chance, int deaths_max,
-            const std::string& policy = "lookahead", int requests = 0) {
+            const std::string& policy = "lookahead", int requests = 0, bool adds_second = false) {
   FakeClock clock;
   LosingCluster cluster(num_workers, seed, clock);
   cluster.death_chance = death_chance;
@@ -67,11 +73,17 @@ Outcome run(int num_workers, std::uint32_t seed, double death_chance, int deaths
   options.checkpoint_root = "ckpt";
   FakeAsker asker;
   std::mt19937 random(seed);
+  if (adds_second) asker.ask(pause_request("plain"));
   for (int i = 0; i < requests; ++i) {
     const auto name = random() % 2 == 0 ? "plain" : "ahead";
     const std::uint32_t kind = random() % 4;
     const auto moment = [&random] { return random() % 40 == 0; };
     asker.ask(kind == 0 ? pause_request(name) : kind == 1 ? weight_request(name, 0.5) : join_request(), moment);
+  }
+  const auto seldom = [&random] { return random() % 40 == 0; };
+  // Workers that join, or one that cannot load it, may stand in its way.
+  for (int i = 0; adds_second && i < 200; ++i) {
+    asker.ask(add_request("ahead"), [&] { return recorder.num_added > 0 || seldom(); });
   }
   // All that was paused goes on in the end.
   for (const char* name : {"plain", "ahead"}) asker.ask(resume_request(name));
@@ -80,7 +92,13 @@ Outcome run(int num_workers, std::uint32_t seed, double death_chance, int deaths
     cluster.add_worker(worker);
     return wire::ControlReply::Joined();
   };
-  Controller controller(pipelines(), {StartPoint{}, StartPoint{}}, options, *make_policy(policy), cluster, recorder,
+  options.extend = [&](const std::string&, const std::string&, const std::string&) -> Result<Addition> {
+    if (recorder.num_added > 0) return Error(ErrorCode::kInvalidArgument, "it is there");
+    return Addition{.job_yaml = "", .added_yaml = "", .specs = {pipelines()[1]}};
+  };
+  std::vector<PipelineSpec> specs = pipelines();
+  if (adds_second) specs.pop_back();
+  Controller controller(specs, std::vector<StartPoint>(specs.size()), options, *make_policy(policy), cluster, recorder,
                         clock);
   Result<RunSummary> summary = controller.run();
   return {std::move(summary), std::move(recorder), cluster.deaths, cluster.samples_moved};
@@ -126,6 +144,28 @@ TEST(ControllerLossesTest, WhoeverJoinsOrDiesTheSameIsTrained) {
   }
   EXPECT_GT(joined, 400);
   EXPECT_GT(joined_beside_losses, 100);
+}
+
+TEST(ControllerLossesTest, APipelineThatIsAddedTrainsTheSame) {
+  const Outcome reference = run(3, 1, 0, 0);
+  ASSERT_TRUE(reference.summary.ok()) << reference.summary.error().message();
+  int runs_with_deaths = 0, joined = 0;
+  const std::vector<std::string> policies = policy_names();
+  for (std::uint32_t seed = 1; seed <= 400; ++seed) {
+    const Outcome outcome = run(3, seed, 0.02, 2, policies[seed % policies.size()], 4, true);
+    ASSERT_TRUE(outcome.summary.ok()) << "seed " << seed << ": " << outcome.summary.error().message();
+    ASSERT_EQ(outcome.recorder.num_added, 1) << "seed " << seed;
+    runs_with_deaths += outcome.deaths > 0 ? 1 : 0;
+    joined += outcome.summary->workers_joined;
+    for (std::size_t i = 0; i < 2; ++i) {
+      ASSERT_EQ(outcome.summary->pipelines[i].weights_hash, reference.summary->pipelines[i].weights_hash)
+          << "seed " << seed << ", pipeline " << i;
+    }
+    ASSERT_EQ(outcome.recorder.samples, reference.recorder.samples) << "seed " << seed;
+    ASSERT_EQ(outcome.recorder.checkpoints, reference.recorder.checkpoints) << "seed " << seed;
+  }
+  EXPECT_GT(runs_with_deaths, 200);
+  EXPECT_GT(joined, 100);
 }
 
 TEST(ControllerLossesTest, WithoutAnyWorkerLeftTheRunEndsAndSaysHowToGoOn) {

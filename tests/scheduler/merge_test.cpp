@@ -134,6 +134,16 @@ TEST(LookaheadMergeTest, MergesWhereTheFreedWorkersEndTheWindowSooner) {
   EXPECT_THAT(decision.merge[0].options[0].action, HasSubstr("leave"));
 }
 
+// Whoever had no room for them will have none the next time.
+TEST(LookaheadMergeTest, WhatWasRefusedIsNotMergedAgain) {
+  Plan plan = tails_of(2, 2, forecast_of(2, 1, 0));
+  const auto merges = [&] { return LookaheadPolicy().choose(plan, merging(2), kNow).merge; };
+  const MergeChoice first = merges().front();
+  plan.begin_merge(first.from, first.to);
+  plan.give_up_merge(first.from);
+  for (const MergeChoice& choice : merges()) EXPECT_NE(choice.from, first.from);
+}
+
 // A pass of two takes twice as long as one of one: what is merged takes as long as sharing did, and the move on top.
 TEST(LookaheadMergeTest, DoesNotMergeWhereWideBatchesCostAsMuchAsTheySave) {
   const Plan plan = tails_of(2, 2, forecast_of(2, 1, 1));

@@ -77,6 +77,12 @@ inline wire::ControlRequest weight_request(const std::string& pipeline, double w
   request.mutable_weight()->set_weight(weight);
   return request;
 }
+inline wire::ControlRequest add_request(const std::string& yaml) {
+  wire::ControlRequest request;
+  request.mutable_add()->set_yaml(yaml);
+  request.mutable_add()->set_file("more.yaml");
+  return request;
+}
 inline wire::ControlRequest join_request(const std::string& public_key = "key") {
   wire::ControlRequest request;
   request.mutable_join()->set_public_key(public_key);

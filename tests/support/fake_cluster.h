@@ -2,6 +2,7 @@
 // queue. Time stands still but for what receive() waits. Faults are injected by the public fields.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <map>
 #include <set>
@@ -39,7 +40,11 @@ class FakeCluster : public Transport {
   std::string other_hash_when_ready;   // what workers that start claim from now on
   std::string failure;                 // worker 1 fails with this at its next dispatch
   std::string checkpoint_warning;
-  int hold_after = -1;  // dispatches answered before workers stop answering; -1 = all
+  int num_added = 1;                          // pipelines that an Extend brings
+  std::map<PeerId, std::string> cannot_load;  // what workers say of an Extend
+  std::vector<PeerId> loads_forever;          // of an Extend
+  std::vector<std::uint32_t> forgotten;       // Forget messages
+  int hold_after = -1;                        // dispatches answered before workers stop answering; -1 = all
 
   std::vector<std::string> log;  // "rollout@1 p0 s1"
   std::vector<std::string> resumed_from;
@@ -54,6 +59,8 @@ class FakeCluster : public Transport {
     if (message.has_dispatch()) on_dispatch(to, message.dispatch());
     if (message.has_quiesce()) on_quiesce(to, message.quiesce().epoch());
     if (message.has_cancel()) on_cancel(to, message.cancel().pipeline());
+    if (message.has_extend()) on_extend(to);
+    if (message.has_forget()) forgotten.push_back(message.forget().first_pipeline());
     if (message.has_shutdown()) ++shutdowns;
     if (!message.shutdown().reason().empty()) turned_away.push_back(message.shutdown().reason());
     return ok_status();
@@ -88,6 +95,19 @@ class FakeCluster : public Transport {
       message.mutable_ready()->add_weights_hash(!other_hash_when_ready.empty() ? other_hash_when_ready
                                                                                : hash_of(version));
       if (worker == 1) resumed_from.push_back(start.resume_folder(pipeline));
+    }
+    reply(worker, message);
+  }
+
+  void on_extend(PeerId worker) {
+    if (std::ranges::find(loads_forever, worker) != loads_forever.end()) return;
+    wire::FromWorker message;
+    const auto problem = cannot_load.find(worker);
+    message.mutable_extended()->set_error(problem == cannot_load.end() ? "" : problem->second);
+    for (int i = 0; i < num_added && problem == cannot_load.end(); ++i) {
+      message.mutable_extended()->add_policy_version(0);
+      message.mutable_extended()->add_weights_hash(worker == 2 && !other_hash_when_ready.empty() ? other_hash_when_ready
+                                                                                                 : "first");
     }
     reply(worker, message);
   }

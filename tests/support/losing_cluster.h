@@ -63,6 +63,9 @@ class LosingCluster : public Transport {
     if (message.has_start()) on_start(to, message.start());
     if (message.has_dispatch()) on_dispatch(to, message.dispatch());
     if (message.has_move()) on_move(to, message.move());
+    if (message.has_extend()) worker.is_extending = true;
+    if (message.has_forget())
+      worker.state.erase(worker.state.lower_bound(message.forget().first_pipeline()), worker.state.end());
     if (message.has_quiesce()) on_quiesce(to, message.quiesce().epoch());
     return ok_status();
   }
@@ -82,13 +85,15 @@ class LosingCluster : public Transport {
         for (std::size_t i = 0; i < workers_[worker].jobs.size(); ++i) {
           if (can_go_on(worker, workers_[worker].jobs[i])) pieces.emplace_back(worker, i);
         }
+        if (workers_[worker].is_extending) pieces.emplace_back(worker, kExtending);
       }
       if (!pieces.empty()) {
         const auto [worker, job] = pieces[random_() % pieces.size()];
         if (deaths < deaths_max && started_ && coin(death_chance)) {
           die(static_cast<PeerId>(1 + random_() % (workers_.size() - 1)));  // also one that is joining
         }
-        if (!workers_[worker].dead) go_on(worker, job);
+        if (!workers_[worker].dead && job == kExtending) extend(worker);
+        if (!workers_[worker].dead && job != kExtending) go_on(worker, job);
       }
       if (outbox_.empty()) return std::optional<ReceivedMessage>();
     }
@@ -110,10 +115,12 @@ class LosingCluster : public Transport {
   };
   struct Worker {
     bool dead = false;
+    bool is_extending = false;
     std::vector<Job> jobs;
     std::map<std::uint32_t, State> state;  // by pipeline
   };
-  using Attempt = std::pair<std::uint32_t, std::uint64_t>;  // pipeline, attempt
+  static constexpr std::size_t kExtending = ~std::size_t{0};  // a piece of work that is no job's
+  using Attempt = std::pair<std::uint32_t, std::uint64_t>;    // pipeline, attempt
 
   bool coin(double chance) { return std::uniform_real_distribution<>(0, 1)(random_) < chance; }
 
@@ -132,6 +139,21 @@ class LosingCluster : public Transport {
     }
     reply(to, message);
     started_ = true;
+  }
+
+  // One pipeline more.
+  void extend(PeerId from) {
+    Worker& worker = workers_[from];
+    worker.is_extending = false;
+    wire::FromWorker message;
+    if (coin(0.1)) {
+      message.mutable_extended()->set_error("no room");
+    } else {
+      const State& state = worker.state[static_cast<std::uint32_t>(worker.state.size())] = State();
+      message.mutable_extended()->add_policy_version(state.version);
+      message.mutable_extended()->add_weights_hash(state.weights);
+    }
+    reply(from, message);
   }
 
   void on_dispatch(PeerId to, const wire::Dispatch& dispatch) {
@@ -187,6 +209,7 @@ class LosingCluster : public Transport {
 
   void on_quiesce(PeerId to, std::uint64_t epoch) {
     Worker& worker = workers_[to];
+    if (worker.is_extending) extend(to);  // which it was told to before
     for (std::size_t i = worker.jobs.size(); i-- > 0;) {
       const wire::Dispatch& dispatch = worker.jobs[i].dispatch;
       if (dispatch.has_checkpoint() || dispatch.has_sync()) {
@@ -223,6 +246,7 @@ class LosingCluster : public Transport {
       }
     }
     workers_[worker].dead = true;
+    workers_[worker].is_extending = false;
     workers_[worker].jobs.clear();
     ++deaths;
   }

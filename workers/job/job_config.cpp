@@ -118,6 +118,27 @@ Result<Job> read_job(const std::string& text, const std::filesystem::path& name,
   return job;
 }
 
+Result<Job> extended_job(const Job& job, const std::filesystem::path& name, const std::string& yaml,
+                         const std::filesystem::path& file) {
+  JIGSAW_ASSIGN_OR_RETURN(YamlSection added, YamlSection::parse(yaml, file.string()));
+  added.require("pipelines");
+  std::set<std::string> names;
+  for (const PipelineConfig& pipeline : job.config.pipelines) names.insert(pipeline.name);
+  std::vector<YamlSection> sections = added.list("pipelines");
+  if (added.has("pipelines") && sections.empty()) added.add_error("pipelines", "needs at least one pipeline");
+  for (YamlSection& section : sections) {
+    const PipelineConfig pipeline = read_pipeline(section, job.config.seed, name.parent_path());
+    if (!names.insert(pipeline.name).second) {
+      section.add_error("name", "'" + pipeline.name + "' is the name of another pipeline already");
+    }
+  }
+  added.finish();
+  if (const std::string errors = added.errors(); !errors.empty()) return Error(ErrorCode::kInvalidArgument, errors);
+  JIGSAW_ASSIGN_OR_RETURN(YamlSection all, YamlSection::parse(job.yaml, name.string()));
+  all.append_items("pipelines", added);
+  return read_job(all.to_yaml(), name);
+}
+
 Result<Job> read_job_file(const std::filesystem::path& file, const std::vector<std::string>& settings) {
   std::ifstream stream(file, std::ios::binary);
   if (!stream) return Error(ErrorCode::kNotFound, file.string() + ": cannot read this job file");

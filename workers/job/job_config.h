@@ -108,6 +108,10 @@ struct Job {
 // `name` stands for the file in errors and is the folder that relative paths in it start from.
 Result<Job> read_job(const std::string& yaml, const std::filesystem::path& name,
                      const std::vector<std::string>& settings = {});
+// `job` with the pipelines of another YAML, which has nothing but its own `pipelines` and stands for `file` in errors.
+// They are read as if they had been in the job's file, `name`, from the start: relative paths, the job's seed.
+Result<Job> extended_job(const Job& job, const std::filesystem::path& name, const std::string& yaml,
+                         const std::filesystem::path& file);
 Result<Job> read_job_file(const std::filesystem::path& file, const std::vector<std::string>& settings = {});
 
 }  // namespace jigsaw

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "workers/job/pipeline_rules.h"
+
 namespace jigsaw {
 namespace {
 
@@ -49,6 +51,40 @@ TEST(JobConfigTest, TheProfileIsRelativeToTheJobFile) {
   const auto absolute = read_job(kJob, "/jobs/job.yaml", {"profile=/there/p.yaml"});
   ASSERT_TRUE(absolute.ok()) << absolute.error().message();
   EXPECT_EQ(absolute->config.profile, "/there/p.yaml");
+}
+
+constexpr char kMore[] = R"(pipelines:
+- name: b
+  model_config: {hidden_size: 16, num_heads: 2}
+  task: sort
+  reward: exact_match
+  rollout: {max_new_tokens: 8, max_positions: 32}
+)";
+
+TEST(JobConfigTest, AddedPipelinesAreReadAsIfTheyHadBeenThereFromTheStart) {
+  const auto job = read_job(kJob, "/jobs/job.yaml", {"seed=5"});
+  ASSERT_TRUE(job.ok()) << job.error().message();
+  const auto more = extended_job(*job, "/jobs/job.yaml", kMore, "/elsewhere/more.yaml");
+  ASSERT_TRUE(more.ok()) << more.error().message();
+  ASSERT_EQ(more->config.pipelines.size(), 2u);
+  EXPECT_EQ(more->config.pipelines[0].seed, job->config.pipelines[0].seed);
+  EXPECT_EQ(more->config.pipelines[1].seed, pipeline_seed(5, "b"));
+  const auto again = read_job(more->yaml, "/jobs/job.yaml");
+  ASSERT_TRUE(again.ok()) << again.error().message();
+  EXPECT_EQ(again->yaml, more->yaml);
+}
+
+TEST(JobConfigTest, AddedPipelinesThatCannotBeAreRefusedWithTheirPlace) {
+  const auto job = read_job(kJob, "job.yaml");
+  const auto error = [&](const std::string& yaml) {
+    const auto more = extended_job(*job, "job.yaml", yaml, "more.yaml");
+    return more.ok() ? "" : more.error().message();
+  };
+  EXPECT_THAT(error(kJob), HasSubstr("more.yaml:2: pipelines[0].name: 'a' is the name of another pipeline already"));
+  EXPECT_THAT(error("seed: 3\n" + std::string(kMore)), HasSubstr("more.yaml:1: unknown key 'seed'"));
+  EXPECT_THAT(error("pipelines: []"), HasSubstr("needs at least one pipeline"));
+  EXPECT_THAT(error("{}"), HasSubstr("pipelines"));
+  EXPECT_THAT(error("- a"), HasSubstr("more.yaml: expected a mapping"));
 }
 
 TEST(JobConfigTest, BinsThatOverlapAreRefused) {
