@@ -136,7 +136,8 @@ class Candidates {
     // Of more workers than are simulated, half are merged at a time: a score of a few would not tell of the rest.
     if (std::any_of(order.begin(), order.end(), [](const Tail& tail) { return !tail.is_simulated; })) return;
     add(all_onto_first(order), "merge ");
-    if (joined(order.front(), order.front().count, order.back()) > 0) add({{order.back().ref, order.front().ref}}, "merge ");
+    if (joined(order.front(), order.front().count, order.back()) > 0)
+      add({{order.back().ref, order.front().ref}}, "merge ");
   }
 
   void of_two(const Tails& first, const Tails& second) {
