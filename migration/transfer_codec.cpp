@@ -120,7 +120,7 @@ std::optional<std::variant<SourceMessage, TargetMessage>> decode(const wire::Pee
   }
 }
 
-Result<ReceivedChunk> ReceivedChunk::check(std::string&& frame, const PeerFrame& decoded) {
+Result<ReceivedChunk> ReceivedChunk::check(MessageBytes&& frame, const PeerFrame& decoded) {
   const wire::TransferChunk& chunk = decoded.message.chunk();
   if (decoded.behind.size() <= kChecksumBytes) return corrupt_chunk(chunk, "it is empty");
   const std::string_view bytes = decoded.behind.substr(0, decoded.behind.size() - kChecksumBytes);
@@ -129,19 +129,14 @@ Result<ReceivedChunk> ReceivedChunk::check(std::string&& frame, const PeerFrame&
   if (XXH3_64bits(bytes.data(), bytes.size()) != checksum) return corrupt_chunk(chunk, "its checksum is wrong");
   if (std::max<std::size_t>(bytes.size(), chunk.raw_bytes()) > kChunkBytes)
     return corrupt_chunk(chunk, "it is too large");
-  ReceivedChunk received;
-  if (chunk.raw_bytes() == 0) {
-    received.begin_ = static_cast<std::size_t>(bytes.data() - frame.data());
-    received.size_ = bytes.size();
-    received.memory_ = std::move(frame);
-    return received;
-  }
-  received.memory_.resize(chunk.raw_bytes());
-  received.size_ = chunk.raw_bytes();
-  if (ZSTD_decompress(received.memory_.data(), received.size_, bytes.data(), bytes.size()) != received.size_) {
+  if (chunk.raw_bytes() == 0) return ReceivedChunk(std::move(frame), bytes);
+  std::string raw(chunk.raw_bytes(), '\0');
+  if (ZSTD_decompress(raw.data(), raw.size(), bytes.data(), bytes.size()) != raw.size()) {
     return corrupt_chunk(chunk, "it does not decompress to the size it says");
   }
-  return received;
+  MessageBytes memory(std::move(raw));
+  const std::string_view view = memory.view();
+  return ReceivedChunk(std::move(memory), view);
 }
 
 Status ReceivedPayload::check_complete(std::uint32_t num_chunks) const {

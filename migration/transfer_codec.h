@@ -8,10 +8,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
 #include "core/result.h"
+#include "core/transport/message_bytes.h"
 #include "core/wire/peer_frame.h"
 #include "migration/transfer_messages.h"
 
@@ -29,12 +31,13 @@ std::optional<std::variant<SourceMessage, TargetMessage>> decode(const wire::Pee
 class ReceivedChunk {
  public:
   // `decoded` is of `frame`. kCorrupt when its checksum or its size is wrong.
-  static Result<ReceivedChunk> check(std::string&& frame, const PeerFrame& decoded);
-  std::string_view bytes() const { return std::string_view(memory_).substr(begin_, size_); }
+  static Result<ReceivedChunk> check(MessageBytes&& frame, const PeerFrame& decoded);
+  std::string_view bytes() const { return bytes_; }
 
  private:
-  std::string memory_;
-  std::size_t begin_ = 0, size_ = 0;
+  ReceivedChunk(MessageBytes memory, std::string_view bytes) : memory_(std::move(memory)), bytes_(bytes) {}
+  MessageBytes memory_;
+  std::string_view bytes_;  // in memory_
 };
 
 // The chunks of a payload, as one string of bytes. All but the last are kChunkBytes long.

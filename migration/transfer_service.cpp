@@ -24,7 +24,7 @@ void TransferService::forget(TransferId id) {
 
 void TransferService::refuse(TransferTarget::Key key, const std::string& reason) { target_.cancel(key, reason); }
 
-bool TransferService::on_frame(PeerId from, std::string& frame, const PeerFrame& decoded) {
+bool TransferService::on_frame(PeerId from, MessageBytes& frame, const PeerFrame& decoded) {
   const auto message = decode(decoded.message);
   if (!message) return false;
   const Clock::TimePoint now = clock_.now();
@@ -64,7 +64,10 @@ void TransferService::serve() {
 // What one action leads to may be another.
 bool TransferService::act() {
   const std::vector<TransferSource::Action> of_source = source_.take_actions();
-  for (const TransferSource::Action& action : of_source) act_on(action);
+  for (const TransferSource::Action& action : of_source) {
+    act_on(action);
+    if (action.what == TransferSource::Do::kFreeze) send();  // it is on its way while the next one is copied
+  }
   const std::vector<TransferTarget::Action> of_target = target_.take_actions();
   for (const TransferTarget::Action& action : of_target) act_on(action);
   return !of_source.empty() || !of_target.empty();

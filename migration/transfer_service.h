@@ -52,7 +52,7 @@ class TransferService {
   void refuse(TransferTarget::Key key, const std::string& reason);
 
   // A frame that `decoded` is of; returns false, and leaves it alone, if it is of no transfer.
-  bool on_frame(PeerId from, std::string& frame, const PeerFrame& decoded);
+  bool on_frame(PeerId from, MessageBytes& frame, const PeerFrame& decoded);
   void on_peer_lost(PeerId peer);
   // Deadlines, what there is to do, and what there is to send. Often.
   void serve();

@@ -184,7 +184,7 @@ Status Controller::receive_all(std::chrono::milliseconds wait) {
     if (!members_.has(received->from)) {
       return Error(ErrorCode::kCorrupt, "a message of worker " + std::to_string(received->from) + ", which is none");
     }
-    const Status status = message.ParseFromString(received->bytes)
+    const Status status = received->bytes.parse_into(message)
                               ? handle(received->from, message)
                               : Status(Error(ErrorCode::kCorrupt, "worker " + std::to_string(received->from) +
                                                                       " sent bytes that are no message"));
@@ -205,7 +205,7 @@ Status Controller::handle(PeerId from, const wire::FromWorker& message) {
     return status.error().with_context("worker " + std::to_string(from));
   };
   for (const std::uint64_t node : {message.trajectory().node(), message.entered().node(), message.node_done().node(),
-                                   message.moved().node(), message.progress().node()}) {
+                                   message.moved().node(), message.progress().node(), message.summed().node()}) {
     if (Status status = check_sender(from, node); !status.ok()) return named(std::move(status));
   }
   switch (message.message_case()) {
@@ -223,6 +223,7 @@ Status Controller::handle(PeerId from, const wire::FromWorker& message) {
     case wire::FromWorker::kHeartbeat: worker.waiting_for = message.heartbeat().waiting_for(); return ok_status();
     case wire::FromWorker::kMoved: return named(on_moved(message.moved()));
     case wire::FromWorker::kProgress: return named(on_progress(message.progress()));
+    case wire::FromWorker::kSummed: return named(on_summed(message.summed()));
     case wire::FromWorker::kExtended: return named(on_extended(from, message.extended()));
     case wire::FromWorker::MESSAGE_NOT_SET: break;
   }
@@ -309,6 +310,18 @@ Controller::Ran Controller::finish_node(NodeRef ref, PeerId worker, double busy_
   plan_.finish(ref, now);
   co_runs_.update(plan_, node.worker, now);
   return ran;
+}
+
+Status Controller::on_summed(const wire::UpdateSummed& summed) {
+  const auto found = dispatched_.find(summed.node());
+  if (found == dispatched_.end()) return Error(ErrorCode::kCorrupt, "waits in an update that is not running");
+  const NodeRef ref = found->second.ref;
+  if (plan_.done(ref.pipeline)) return ok_status();
+  if (!found->second.in_plan || plan_.node(ref).kind != SubStageKind::kUpdate) {
+    return Error(ErrorCode::kCorrupt, "waits for peers in a sub-stage that is no update");
+  }
+  plan_.set_waits_for_peers(ref);
+  return ok_status();
 }
 
 Status Controller::on_node_done(const wire::NodeDone& done) {

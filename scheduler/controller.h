@@ -161,6 +161,7 @@ class Controller {
   Status on_progress(const wire::RolloutProgress& progress);
   Status on_moved(const wire::RolloutsMoved& moved);
   void observe_completions(int pipeline, std::int64_t step);
+  Status on_summed(const wire::UpdateSummed& summed);
   Status on_node_done(const wire::NodeDone& done);
   Status on_checkpoint_done(const Dispatched& dispatched, const wire::NodeDone& done);
   // `worker` did it; while workers come to rest the plan may still count one that is lost.

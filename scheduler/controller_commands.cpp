@@ -21,7 +21,7 @@ Status Controller::serve_control() {
     if (!received.ok() || !*received) return ok_status();
     wire::ControlRequest request;
     wire::ControlReply reply;
-    if (request.ParseFromString((*received)->bytes)) {
+    if ((*received)->bytes.parse_into(request)) {
       reply = answer(request);
     } else {
       reply.set_error("the request is no message that this version knows");

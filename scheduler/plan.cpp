@@ -363,6 +363,13 @@ void Plan::set_rate(NodeRef ref, double rate, Clock::TimePoint now) {
   progress.rate = rate;
 }
 
+void Plan::set_waits_for_peers(NodeRef ref) {
+  CHECK(node(ref).kind == SubStageKind::kUpdate);
+  ++revision_;
+  mutable_progress_of(ref).waits_for_peers = true;
+  touch(node(ref).worker);
+}
+
 bool Plan::set_sequences(NodeRef ref, RunningSequences sequences, Clock::TimePoint now) {
   Progress& progress = mutable_progress_of(ref);
   progress.sequences = sequences;

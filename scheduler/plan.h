@@ -104,6 +104,10 @@ class Plan {
   void set_share(NodeRef ref, double share) { mutable_progress_of(ref).share = share; }
   void set_rate(NodeRef ref, double rate, Clock::TimePoint now);
 
+  // A running update has done its part: it uses nothing any more, and ends with the others of its layer.
+  void set_waits_for_peers(NodeRef ref);
+  bool waits_for_peers(NodeRef ref) const { return progress_of(ref).waits_for_peers; }
+
   // Of a running decode.tail of the last turn: the sequences that have not ended, as last told, and how much work was
   // done since. Empty when nobody told.
   struct Sequences {
@@ -131,6 +135,7 @@ class Plan {
     double work_s = 0;  // until `since`
     double rate = 1;    // from then on
     double share = 1;
+    bool waits_for_peers = false;
     std::optional<RunningSequences> sequences{};
     double sequences_work_s = 0;  // as of this much work
     int news_count = 0;           // of sequences, when they were half as many the last time

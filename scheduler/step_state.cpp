@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "core/check.h"
 
@@ -86,6 +87,7 @@ Status StepState::add_update(int update, const wire::UpdateStats& stats) {
                      std::to_string(step_) + ": " + sum.weights_hash + " and " + stats.weights_hash() +
                      "; memory or CPU of a worker may be faulty: resume from the last checkpoint");
   }
+  if (std::exchange(sum.is_made_again, false)) sum = Update{.stats = {}, .weights_hash = std::move(sum.weights_hash)};
   wire::UpdateStats added = stats;
   added.set_entropy_sum(stats.entropy_sum() + sum.stats.entropy_sum());
   added.set_kl_sum(stats.kl_sum() + sum.stats.kl_sum());
@@ -99,10 +101,7 @@ Status StepState::add_update(int update, const wire::UpdateStats& stats) {
 }
 
 void StepState::restart_update(int update) {
-  Update& sum = updates_[static_cast<std::size_t>(update)];
-  Update fresh;
-  fresh.weights_hash = std::move(sum.weights_hash);
-  sum = std::move(fresh);
+  updates_[static_cast<std::size_t>(update)].is_made_again = true;
 }
 
 void StepState::add_partial(const wire::PartialRollout& partial) {

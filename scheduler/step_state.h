@@ -41,7 +41,8 @@ class StepState {
   void add_partial(const wire::PartialRollout& partial);
   // Of one worker's update node; kInternal when workers disagree about the new weights.
   Status add_update(int update, const wire::UpdateStats& stats);
-  // The update is made again by those who have not applied it: what has been added of it but the weights' hash is void.
+  // The update is to be made again by those who have not applied it: when the first of them tells of it, what was added
+  // before is void, but for the weights' hash. If they are lost as well, it stands.
   void restart_update(int update);
   // A node has ended; work_s: what it would have taken alone (waits: what it took).
   void add_node(const Node& node, double work_s, Clock::TimePoint now);
@@ -69,6 +70,7 @@ class StepState {
     wire::UpdateStats stats;   // sums over the workers; norm, rate and hash are the same on each
     std::string weights_hash;  // as the first worker told it
     bool seen = false;
+    bool is_made_again = false;  // what the next worker tells replaces the sums
   };
   std::vector<Update> updates_;
   // Seconds by layer (its first kind, update) and worker; a rollout's chain adds up.

@@ -105,7 +105,7 @@ Status WorkerLoop::receive_all(std::chrono::milliseconds wait) {
     if (!received) return ok_status();
     last_heard_ = clock_.now();
     wire::ToWorker message;
-    if (!message.ParseFromString(received->bytes)) {
+    if (!received->bytes.parse_into(message)) {
       return Error(ErrorCode::kCorrupt, "the controller sent bytes that are no message");
     }
     JIGSAW_RETURN_IF_ERROR(handle(message));
@@ -244,7 +244,12 @@ Status WorkerLoop::on_dispatch(const wire::Dispatch& dispatch) {
     }
     case wire::Dispatch::kLogprob: stage = std::make_unique<LogprobStage>(runtime, dispatch.logprob()); break;
     case wire::Dispatch::kUpdate: {
-      JIGSAW_ASSIGN_OR_RETURN(stage, UpdateStage::create(runtime, options_.worker, dispatch.update()));
+      const auto on_summed = [this, node = dispatch.node()] {
+        wire::FromWorker message;
+        message.mutable_summed()->set_node(node);
+        return send(message);
+      };
+      JIGSAW_ASSIGN_OR_RETURN(stage, UpdateStage::create(runtime, options_.worker, dispatch.update(), on_summed));
       break;
     }
     case wire::Dispatch::kCheckpoint: stage = std::make_unique<CheckpointStage>(runtime, dispatch.checkpoint()); break;

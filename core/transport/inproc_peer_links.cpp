@@ -36,22 +36,23 @@ class InprocLinkHub::Links final : public PeerLinks {
   }
 
   Status try_send(PeerId to, std::string& bytes) override {
-    if (bytes.size() > kLinkMessageBytesMax) {
+    auto shared = std::make_shared<std::string>(std::move(bytes));
+    Status status = try_send_shared(to, shared);
+    if (!status.ok()) bytes = std::move(*shared);  // nobody else has it
+    return status;
+  }
+
+  Status try_send_shared(PeerId to, std::shared_ptr<const std::string> bytes) override {
+    if (bytes->size() > kLinkMessageBytesMax) {
       return Error(ErrorCode::kInvalidArgument,
-                   "a message of " + std::to_string(bytes.size()) + " bytes is too large for a link between workers");
+                   "a message of " + std::to_string(bytes->size()) + " bytes is too large for a link between workers");
     }
     if (!members_.contains(to)) {
       return Error(ErrorCode::kUnavailable, "worker " + std::to_string(to) + " is no member");
     }
-    ReceivedMessage message{self_, std::move(bytes)};
-    if (hub_.inbox(to).push(std::move(message))) return ok_status();
-    bytes = std::move(message.bytes);
+    const std::string_view view = *bytes;
+    if (hub_.inbox(to).push({self_, MessageBytes(std::move(bytes), view)})) return ok_status();
     return Error(ErrorCode::kResourceExhausted, "the link to worker " + std::to_string(to) + " is full");
-  }
-
-  Status try_send_shared(PeerId to, std::shared_ptr<const std::string> bytes) override {
-    std::string copy = *bytes;
-    return try_send(to, copy);
   }
 
   Result<std::optional<ReceivedMessage>> receive(std::chrono::milliseconds wait) override {

@@ -5,6 +5,8 @@
 #include <thread>
 #include <zmq.hpp>
 
+#include "core/transport/zmq_socket.h"
+
 namespace jigsaw {
 namespace {
 
@@ -24,15 +26,13 @@ class PlainLinks final : public PeerLinks {
   std::size_t num_dropped() const override { return 0; }
 
   Status try_send(PeerId to, std::string& bytes) override {
-    auto shared = std::make_shared<const std::string>(bytes);
-    return try_send_shared(to, std::move(shared));
+    auto shared = std::make_shared<std::string>(std::move(bytes));
+    const Status status = try_send_shared(to, shared);
+    if (!status.ok()) bytes = std::move(*shared);  // nobody else has it
+    return status;
   }
   Status try_send_shared(PeerId, std::shared_ptr<const std::string> bytes) override {
-    const std::string& loan = *bytes;
-    zmq::message_t message(
-        const_cast<char*>(loan.data()), loan.size(),
-        [](void*, void* hint) { delete static_cast<std::shared_ptr<const std::string>*>(hint); },
-        new std::shared_ptr<const std::string>(std::move(bytes)));
+    zmq::message_t message = message_over(std::move(bytes));
     if (outgoing_.send(message, zmq::send_flags::dontwait)) return ok_status();
     return Error(ErrorCode::kResourceExhausted, "the link is full");
   }
@@ -42,7 +42,7 @@ class PlainLinks final : public PeerLinks {
     if (zmq::poll(&item, 1, wait) == 0 || !listener_.recv(message, zmq::recv_flags::dontwait)) {
       return std::optional<ReceivedMessage>();
     }
-    return std::optional<ReceivedMessage>({peer_, message.to_string()});
+    return std::optional<ReceivedMessage>({peer_, bytes_of(std::move(message))});
   }
 
  private:

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "core/result.h"
+#include "core/transport/message_bytes.h"
 
 namespace jigsaw {
 
@@ -20,7 +21,7 @@ inline constexpr int kQueuedMessagesMax = 65536;
 
 struct ReceivedMessage {
   PeerId from = 0;
-  std::string bytes;
+  MessageBytes bytes;
 };
 
 class Transport {

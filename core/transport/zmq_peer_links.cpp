@@ -25,13 +25,6 @@ Status check_address(const PeerAddress& peer) {
   return ok_status();
 }
 
-// A message over the memory of `held`, without a copy; ZeroMQ deletes it when it needs it no more.
-template <typename Held>
-zmq::message_t message_over(const std::string& bytes, Held* held) {
-  return zmq::message_t(
-      const_cast<char*>(bytes.data()), bytes.size(), [](void*, void* hint) { delete static_cast<Held*>(hint); }, held);
-}
-
 class ZmqPeerLinks final : public PeerLinks {
  public:
   explicit ZmqPeerLinks(CurveKeys keys)
@@ -72,16 +65,14 @@ class ZmqPeerLinks final : public PeerLinks {
   }
 
   Status try_send(PeerId to, std::string& bytes) override {
-    auto* held = new std::string(std::move(bytes));
-    zmq::message_t message = message_over(*held, held);
-    const Status status = send_message(to, message);
-    if (!status.ok()) bytes = std::move(*held);
+    auto shared = std::make_shared<std::string>(std::move(bytes));
+    const Status status = try_send_shared(to, shared);
+    if (!status.ok()) bytes = std::move(*shared);  // nobody else has it
     return status;
   }
 
   Status try_send_shared(PeerId to, std::shared_ptr<const std::string> bytes) override {
-    const std::string& loan = *bytes;
-    zmq::message_t message = message_over(loan, new std::shared_ptr<const std::string>(std::move(bytes)));
+    zmq::message_t message = message_over(std::move(bytes));
     return send_message(to, message);
   }
 
@@ -95,7 +86,7 @@ class ZmqPeerLinks final : public PeerLinks {
         drop_further_parts(listener_, body);
         const auto sender = workers_by_key_.find(Gatekeeper::key_of_sender(body));
         if (is_ours && sender != workers_by_key_.end()) {
-          return std::optional<ReceivedMessage>(ReceivedMessage{sender->second, body.to_string()});
+          return std::optional<ReceivedMessage>(ReceivedMessage{sender->second, bytes_of(std::move(body))});
         }
         note_dropped();
       }

@@ -1,6 +1,7 @@
 #include "core/transport/zmq_socket.h"
 
 #include <cerrno>
+#include <utility>
 
 namespace jigsaw {
 namespace {
@@ -45,6 +46,19 @@ void drop_further_parts(zmq::socket_t& socket, const zmq::message_t& last) {
     if (!socket.recv(extra, zmq::recv_flags::dontwait)) return;
     more = extra.more();
   }
+}
+
+MessageBytes bytes_of(zmq::message_t message) {
+  const auto held = std::make_shared<zmq::message_t>(std::move(message));
+  return {held, held->to_string_view()};
+}
+
+zmq::message_t message_over(std::shared_ptr<const std::string> bytes) {
+  using Held = std::shared_ptr<const std::string>;
+  const std::string& memory = *bytes;
+  return zmq::message_t(
+      const_cast<char*>(memory.data()), memory.size(), [](void*, void* hint) { delete static_cast<Held*>(hint); },
+      new Held(std::move(bytes)));
 }
 
 Error zmq_failure(const std::string& doing, const zmq::error_t& error) {

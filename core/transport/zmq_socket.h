@@ -2,10 +2,12 @@
 #pragma once
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <zmq.hpp>
 
 #include "core/result.h"
+#include "core/transport/message_bytes.h"
 
 namespace jigsaw {
 
@@ -23,6 +25,11 @@ bool wait_readable(zmq::socket_t& socket, std::chrono::milliseconds wait);
 
 // Receives and drops the rest of a multi-part message; no message of ours has further parts.
 void drop_further_parts(zmq::socket_t& socket, const zmq::message_t& last);
+
+// The message's memory, without a copy; a zmq::message_t of one part.
+MessageBytes bytes_of(zmq::message_t message);
+// A message over the memory of `bytes`, without a copy; ZeroMQ lets go of it when it needs it no more.
+zmq::message_t message_over(std::shared_ptr<const std::string> bytes);
 
 Error zmq_failure(const std::string& doing, const zmq::error_t& error);
 

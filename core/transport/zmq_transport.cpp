@@ -69,7 +69,7 @@ class RouterTransport : public ServerTransport {
       const PeerId peer = sender->second;
       // A worker's connection has a new identity when it had to be made anew.
       identities_[peer] = identity.to_string();
-      return std::optional<ReceivedMessage>(ReceivedMessage{peer, body.to_string()});
+      return std::optional<ReceivedMessage>(ReceivedMessage{peer, bytes_of(std::move(body))});
     } catch (const zmq::error_t& error) {
       return zmq_failure("receiving from the workers", error);
     }
@@ -117,7 +117,7 @@ class DealerTransport : public Transport {
       if (!wait_readable(dealer_, wait)) return std::optional<ReceivedMessage>();
       zmq::message_t body;
       if (!dealer_.recv(body)) return std::optional<ReceivedMessage>();
-      return std::optional<ReceivedMessage>(ReceivedMessage{kControllerPeer, body.to_string()});
+      return std::optional<ReceivedMessage>(ReceivedMessage{kControllerPeer, bytes_of(std::move(body))});
     } catch (const zmq::error_t& error) {
       return zmq_failure("receiving from the controller", error);
     }

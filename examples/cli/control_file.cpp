@@ -98,7 +98,7 @@ Result<wire::ControlReply> ask_controller(const fs::path& run_folder, const wire
                                           " s: is it loading models, or has it gone?");
   }
   wire::ControlReply reply;
-  if (!reply.ParseFromString(received->bytes)) {
+  if (!received->bytes.parse_into(reply)) {
     return Error(ErrorCode::kCorrupt, "the controller's answer is no message that this version knows");
   }
   if (!reply.error().empty()) return Error(ErrorCode::kInvalidArgument, reply.error());

@@ -411,7 +411,9 @@ class Search {
     GroupKey key;
     for (const int worker : workers_) {
       const std::vector<NodeRef>& running = plan_.running_on(worker);
-      const auto computes = [&](NodeRef ref) { return !is_wait(plan_.node(ref).kind) && is_in_view(ref.pipeline); };
+      const auto computes = [&](NodeRef ref) {
+        return !is_wait(plan_.node(ref).kind) && !plan_.waits_for_peers(ref) && is_in_view(ref.pipeline);
+      };
       if (running.size() != 2 || joined.contains(worker) || !std::ranges::all_of(running, computes)) continue;
       key.clear();
       for (const NodeRef ref : running) {

@@ -322,6 +322,7 @@ void Outlook::add_joint(const std::vector<int>& waits_for, std::vector<int> rele
 
 // Of a running tail the sequences that still run tell more than how long it has been running.
 double Outlook::remaining_s(NodeRef ref) const {
+  if (plan_.waits_for_peers(ref)) return 0;  // what follows waits for all of its layer
   const Forecast& forecast = plan_.forecast(ref.pipeline);
   if (const auto sequences = plan_.sequences(ref, now_); sequences && !forecast.tail.empty()) {
     const RunningSequences running = forecast.tail.after(sequences->running, sequences->work_since_s);

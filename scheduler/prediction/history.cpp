@@ -53,15 +53,16 @@ void History::judge(const Seconds& observed) {
   }
   if (sum_observed <= 0 || sum_predicted <= 0) return;
   last_error_ = std::abs(sum_predicted - sum_observed) / sum_observed;
-  // The first step is no measure for the second.
-  if (steps_finished_ < 2) return;
+  if (steps_finished_ < 2) return;  // the first step is no measure for the second
   const auto sum_of = [](const Seconds& step) { return std::accumulate(step.begin(), step.end(), 0.0); };
   double least = sum_of(last_.front()), most = least;
   for (std::size_t i = 1; i + static_cast<std::size_t>(steps_off_) < last_.size(); ++i) {
     least = std::min(least, sum_of(last_[i]));
     most = std::max(most, sum_of(last_[i]));
   }
-  const bool off = sum_observed > most * kDriftFactor || sum_observed < least / kDriftFactor;
+  const bool says_enough = drifted_ || std::ssize(last_) - steps_off_ >= kReferenceSteps;
+  const bool is_outside = sum_observed > most * kDriftFactor || sum_observed < least / kDriftFactor;
+  const bool off = says_enough && is_outside;
   steps_off_ = off ? steps_off_ + 1 : 0;
   steps_right_ = off ? 0 : steps_right_ + 1;
   if (steps_off_ >= kDriftSteps) drifted_ = true;

@@ -22,6 +22,8 @@ class History {
   // ... in so many steps in a row: drift. The steps before them are forgotten then, and it is over when as many have
   // gone as predicted.
   static constexpr int kDriftSteps = 2;
+  // So many steps at least have to say what was: next to one or two, two long tails in a row are no rarity.
+  static constexpr int kReferenceSteps = 3;
 
   History() = default;
   // bins are the pipeline's; the cost of its model's passes, where it was measured, starts the prediction of tails.

@@ -278,6 +278,7 @@ class Simulation {
     for (Active& active : workers_[static_cast<std::size_t>(node.worker)].active) {
       if (active.ref == ref) active.waits_for_layer = true;
     }
+    plan_.set_waits_for_peers(ref);
     std::vector<NodeRef>& layer = layers_[{ref.pipeline, ref.step, node.update}];
     layer.push_back(ref);
     if (static_cast<int>(layer.size()) < plan_.num_workers()) return;

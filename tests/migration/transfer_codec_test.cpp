@@ -29,7 +29,7 @@ std::vector<std::string> frames_of(const std::string& payload, Compression compr
   return writer.finish();
 }
 
-Result<ReceivedChunk> receive(std::string frame) {
+Result<ReceivedChunk> receive(MessageBytes frame) {
   const auto decoded = decode_peer_frame(frame);
   if (!decoded.ok()) return decoded.error();
   return ReceivedChunk::check(std::move(frame), *decoded);

@@ -78,7 +78,11 @@ class TransferServiceTest : public testing::Test {
       auto received = links.receive(std::chrono::milliseconds(0));
       ASSERT_TRUE(received.ok());
       if (!*received) return;
-      if (change) change((*received)->bytes);
+      if (change) {
+        std::string changed((*received)->bytes.view());
+        change(changed);
+        (*received)->bytes = std::move(changed);
+      }
       const auto decoded = decode_peer_frame((*received)->bytes);
       if (!decoded.ok()) continue;
       EXPECT_TRUE(to.on_frame((*received)->from, (*received)->bytes, *decoded));

@@ -101,6 +101,22 @@ TEST(HistoryTest, LongTailsAloneAreHardlyEverDriftAndAShiftIsSeenAtOnce) {
   EXPECT_GT(seen, 90);
 }
 
+// Before there is much to compare with, too.
+TEST(HistoryTest, LongTailsAreNoDriftInTheFirstSteps) {
+  std::mt19937 random(2);
+  int drifted = 0;
+  for (int round = 0; round < 2000; ++round) {
+    History history;
+    bool ever = false;
+    for (int step = 1; step <= 8; ++step) {
+      add_step(history, step, {long_tail_s(random, 1)});
+      ever = ever || history.drifted();
+    }
+    drifted += ever ? 1 : 0;
+  }
+  EXPECT_LT(drifted, 40);
+}
+
 TEST(HistoryTest, StepsMayOverlap) {
   History history;
   history.observe(2, 0, 7);

@@ -163,6 +163,9 @@ class LosingCluster : public Transport {
       CHECK(dispatch.update().update() == worker.state[dispatch.pipeline()].version);
       CHECK(std::ranges::find(dispatch.update().participants(), to) != dispatch.update().participants().end());
       started_updates_[{dispatch.pipeline(), dispatch.update().attempt()}].insert(to);
+      wire::FromWorker message;
+      message.mutable_summed()->set_node(dispatch.node());
+      if (coin(0.5)) reply(to, message);
     }
     worker.jobs.push_back({.dispatch = dispatch});
   }

@@ -37,7 +37,7 @@ class RolloutMoves : private TransferHost {
   void set_way(MergeBy way) { way_ = way; }
   void begin(const wire::MoveRollouts& move);
   // As TransferService::on_frame().
-  bool on_frame(PeerId from, std::string& frame, const PeerFrame& decoded) {
+  bool on_frame(PeerId from, MessageBytes& frame, const PeerFrame& decoded) {
     return service_.on_frame(from, frame, decoded);
   }
   void on_peer_lost(PeerId peer) { service_.on_peer_lost(peer); }

@@ -1,6 +1,7 @@
 #include "workers/stages/update_stage.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "graph/slot_samples.h"
 #include "workers/stages/training_samples.h"
@@ -8,20 +9,22 @@
 
 namespace jigsaw {
 
-UpdateStage::UpdateStage(PipelineRuntime& runtime, const wire::UpdateWork& work)
+UpdateStage::UpdateStage(PipelineRuntime& runtime, const wire::UpdateWork& work, std::function<Status()> on_summed)
     : runtime_(runtime),
+      on_summed_(std::move(on_summed)),
       work_{.owners = {work.slot_owner().begin(), work.slot_owner().end()},
             .participants = {work.participants().begin(), work.participants().end()},
             .attempt = work.attempt()},
       sum_(work.slot_owner_size()) {}
 
 Result<std::unique_ptr<UpdateStage>> UpdateStage::create(PipelineRuntime& runtime, std::uint32_t worker,
-                                                         const wire::UpdateWork& work) {
+                                                         const wire::UpdateWork& work,
+                                                         std::function<Status()> on_summed) {
   CHECK(work.update() == runtime.trainer().version());
   std::vector<TrainingSample> samples;
   for (const wire::Trajectory& trajectory : work.trajectories()) samples.push_back(to_training_sample(trajectory));
   JIGSAW_ASSIGN_OR_RETURN(BatchAdvantages advantages, compute_advantages(runtime.config().algorithm, samples));
-  std::unique_ptr<UpdateStage> stage(new UpdateStage(runtime, work));
+  std::unique_ptr<UpdateStage> stage(new UpdateStage(runtime, work, std::move(on_summed)));
   const std::vector<std::uint32_t>& owners = stage->work_.owners;
   const std::size_t num_slots = owners.size();
   for (std::size_t slot = 0; slot < num_slots; ++slot) {
@@ -100,6 +103,7 @@ Status UpdateStage::poll() {
     JIGSAW_RETURN_IF_ERROR(
         runtime_.exchange().start(std::move(work_), std::move(sum_), runtime_.weights().floats().size()));
     phase_ = Phase::kExchange;
+    if (on_summed_) JIGSAW_RETURN_IF_ERROR(on_summed_());
   }
   if (phase_ != Phase::kExchange) return ok_status();
   JIGSAW_ASSIGN_OR_RETURN(std::optional<AlignedFloats> whole, runtime_.exchange().poll());

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -21,8 +22,10 @@ namespace jigsaw {
 
 class UpdateStage : public SubStage {
  public:
+  // on_summed: called once, from poll(), when all that is left is to wait for peers; may be null.
   static Result<std::unique_ptr<UpdateStage>> create(PipelineRuntime& runtime, std::uint32_t worker,
-                                                     const wire::UpdateWork& work);
+                                                     const wire::UpdateWork& work,
+                                                     std::function<Status()> on_summed = nullptr);
 
   PipelineParts uses() const override {
     return runtime_.has_rollout_copy() ? PipelineParts::kTraining : PipelineParts::kAll;
@@ -43,12 +46,13 @@ class UpdateStage : public SubStage {
  private:
   enum class Phase { kSlots, kSummed, kExchange, kApply, kDone };
 
-  UpdateStage(PipelineRuntime& runtime, const wire::UpdateWork& work);
+  UpdateStage(PipelineRuntime& runtime, const wire::UpdateWork& work, std::function<Status()> on_summed);
   void keep_for_next_rollout(Lane& lane);
   Status run_slot_quantum(Lane& lane);
   void end_slot(Lane& lane);
 
   PipelineRuntime& runtime_;
+  std::function<Status()> on_summed_;
   ExchangeWork work_;
   std::map<int, SlotBatch> slots_;  // own ones that are not begun, by slot
   int current_slot_ = -1;

@@ -12,10 +12,11 @@ void moved_sequence(std::string_view bytes) {
   PayloadWriter writer(TransferId{1}, bytes.size(), Compression::kWhereSmaller);
   writer.append(bytes);
   ReceivedPayload payload;
-  std::vector<std::string> frames = writer.finish();
+  const std::vector<std::string> frames = writer.finish();
   for (std::size_t i = 0; i < frames.size(); ++i) {
-    const auto decoded = decode_peer_frame(frames[i]);
-    auto chunk = ReceivedChunk::check(std::move(frames[i]), *decoded);
+    MessageBytes frame(frames[i]);
+    const auto decoded = decode_peer_frame(frame);
+    auto chunk = ReceivedChunk::check(std::move(frame), *decoded);
     CHECK_MSG(chunk.ok(), chunk.error().message());
     payload.add(static_cast<std::uint32_t>(i), *std::move(chunk));
   }

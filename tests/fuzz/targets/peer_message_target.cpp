@@ -23,7 +23,7 @@ class Worker {
     for (const PeerId peer : {2u, 3u}) source_.offer(peer, {.to_node = 1, .chunks_max = kChunks}, now_);
   }
 
-  void receive(PeerId from, std::string frame) {
+  void receive(PeerId from, MessageBytes frame) {
     const auto decoded = decode_peer_frame(frame);
     if (!decoded.ok()) return;
     const auto message = decode(decoded->message);

@@ -123,7 +123,7 @@ class ScriptedController {
     const auto received = own_end_->receive(std::chrono::seconds(20));
     if (!received.ok() || !*received) return false;
     wire::FromWorker message;
-    if (!message.ParseFromString((*received)->bytes)) return false;
+    if (!(*received)->bytes.parse_into(message)) return false;
     if (message.has_ready()) ready_ = true;
     if (message.has_failed()) worker_failed_ = message.failed().message();
     if (message.has_entered()) under_way_[message.entered().node()].entered.push_back(message.entered());
