@@ -100,9 +100,7 @@ Status StepState::add_update(int update, const wire::UpdateStats& stats) {
   return ok_status();
 }
 
-void StepState::restart_update(int update) {
-  updates_[static_cast<std::size_t>(update)].is_made_again = true;
-}
+void StepState::restart_update(int update) { updates_[static_cast<std::size_t>(update)].is_made_again = true; }
 
 void StepState::add_partial(const wire::PartialRollout& partial) {
   if (partial.sample() >= trajectories_.size() || partial.tokens_size() != partial.logprobs_size()) return;
