@@ -20,9 +20,11 @@ Executor::Executor(int num_threads, const Clock& clock, std::vector<int> cpus)
   if (num_threads > 1) threads_.emplace();
 }
 
-void Executor::start(std::uint64_t node, int pipeline, double share, std::unique_ptr<SubStage> stage) {
-  CHECK(share > 0);
+void Executor::start(std::uint64_t node, int pipeline, double share, std::unique_ptr<SubStage> stage,
+                     double quantum_s) {
+  CHECK(share > 0 && quantum_s >= 0);
   Entry entry{.node = node, .pipeline = pipeline, .share = share, .stage = std::move(stage)};
+  entry.quantum_s = quantum_s;
   if (!entries_.empty()) {
     entry.virtual_s = std::numeric_limits<double>::max();
     for (const Entry& other : entries_) entry.virtual_s = std::min(entry.virtual_s, other.virtual_s);
@@ -159,6 +161,7 @@ Status Executor::account_ended() {
 void Executor::account(Entry& entry, double seconds, int width) {
   entry.busy_s += seconds;
   entry.quantum_s = seconds * width / lanes_.num_threads();
+  entry.longest_quantum_s = std::max(entry.longest_quantum_s, entry.quantum_s);
   entry.virtual_s += entry.quantum_s / entry.share;
 }
 

@@ -51,12 +51,14 @@ class Executor {
     double busy_s = 0;     // in quanta, whatever their width
     double virtual_s = 0;  // time on the whole worker / share
     double quantum_s = 0;  // of the last quantum, on the whole worker; what the next one is expected to take
+    double longest_quantum_s = 0;
     bool cancelled = false;
     bool running = false;  // a quantum is under way on a lane: `stage` is not ours
     double virtual_end_s() const { return virtual_s + std::max(quantum_s, kQuantumAtLeastS) / share; }
   };
 
-  void start(std::uint64_t node, int pipeline, double share, std::unique_ptr<SubStage> stage);
+  // quantum_s: what its first quantum is expected to take on the whole worker; 0 = not known.
+  void start(std::uint64_t node, int pipeline, double share, std::unique_ptr<SubStage> stage, double quantum_s = 0);
   // Polls all sub-stages and runs quanta; false when none was runnable.
   Result<bool> step();
   // Sub-stages that are done since the last call, in order of node.

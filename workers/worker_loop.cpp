@@ -256,7 +256,9 @@ Status WorkerLoop::on_dispatch(const wire::Dispatch& dispatch) {
     case wire::Dispatch::kSync: stage = std::make_unique<SyncStage>(runtime, dispatch.sync()); break;
     case wire::Dispatch::WORK_NOT_SET: return Error(ErrorCode::kCorrupt, "was sent a dispatch without work");
   }
-  executor_.start(dispatch.node(), pipeline, dispatch.share(), std::move(stage));
+  const QuantumKey key{pipeline, dispatch.work_case()};
+  quantum_keys_[dispatch.node()] = key;
+  executor_.start(dispatch.node(), pipeline, dispatch.share(), std::move(stage), quanta_s_[key]);
   return ok_status();
 }
 
@@ -387,6 +389,8 @@ void WorkerLoop::handle_peer(PeerId from, const wire::PeerMessage& message) {
 Status WorkerLoop::report_done() {
   for (Executor::Entry& entry : executor_.take_done()) {
     rollouts_.erase(entry.node);
+    if (!entry.cancelled) quanta_s_[quantum_keys_.at(entry.node)] = entry.longest_quantum_s;
+    quantum_keys_.erase(entry.node);
     wire::FromWorker message;
     wire::NodeDone& done = *message.mutable_node_done();
     done.set_node(entry.node);

@@ -93,6 +93,11 @@ class WorkerLoop {
     RolloutStage* stage = nullptr;
   };
   std::map<std::uint64_t, Rollout> rollouts_;  // by node
+  // The longest quantum of the last sub-stage of a pipeline and kind of work: what one that starts is expected to need,
+  // so that it does not come before its turn with a quantum that nobody can interrupt.
+  using QuantumKey = std::pair<int, wire::Dispatch::WorkCase>;
+  std::map<QuantumKey, double> quanta_s_;
+  std::map<std::uint64_t, QuantumKey> quantum_keys_;  // by node, of those that are under way
   RolloutMoves moves_;
   std::vector<PeerId> peers_;
   ProcessWatch controller_;

@@ -1,4 +1,6 @@
 // The `jigsaw` program: composes the libraries and decides nothing.
+#include <malloc.h>
+
 #include <cstdio>
 #include <exception>
 #include <thread>
@@ -82,7 +84,20 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace jigsaw::cli
 
+namespace {
+
+// Messages of MBs come and go. What glibc comes to by itself once a process has freed a large block holds from the
+// start: their memory stays here to be used again, and need not be cleared by the system each time.
+void keep_freed_memory() {
+  constexpr int kMiB = 1 << 20;
+  ::mallopt(M_MMAP_THRESHOLD, 32 * kMiB);
+  ::mallopt(M_TRIM_THRESHOLD, 64 * kMiB);
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  keep_freed_memory();
   try {
     return jigsaw::cli::run(argc, argv);
   } catch (const std::bad_alloc&) {

@@ -21,7 +21,7 @@ constexpr std::size_t kGroupsMax = 6;
 // What is held idles now for a gain that is only predicted; it has to promise so much more.
 constexpr double kHoldCost = 0.06;
 // So does an uneven split, by its distance from equal shares: stragglers are predicted badly, and equal shares are
-// wrong by the least.
+// wrong by the least. Not where a share that is not used goes to the others.
 constexpr double kUnevenCost = 0.05;
 // Tails merge for a gain that rests on how long stragglers will be, and cannot be undone; it has to promise so much
 // more.
@@ -272,7 +272,7 @@ class Search {
   Partial with(const Partial& partial, const Group& group, const Choice& choice) {
     Partial next = partial;
     if (!choice.split) next.costs += kHoldCost;
-    if (choice.split && *choice.split < 1)
+    if (choice.split && *choice.split < 1 && !capacity_.is_work_conserving)
       next.costs += kUnevenCost * std::abs(*choice.split - partial.placement.fair_split(group.front()));
     for (const NodeRef ref : group) {
       const bool starts = choice.split && next.placement.admission().can_start(ref);
