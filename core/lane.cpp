@@ -6,7 +6,11 @@
 #include <tbb/task_scheduler_observer.h>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
 #include <optional>
+#include <thread>
 #include <utility>
 
 #include "core/check.h"
@@ -45,6 +49,44 @@ class Pinning : public tbb::task_scheduler_observer {
   std::vector<int> cpus_;
 };
 
+// The cores on which threads compute in one call. The system is slow to part two threads that have come to share a core
+// (seconds, on some virtual machines), while another core idles: whoever finds its core taken moves to a free one, and
+// stays free to be moved.
+class Cores {
+ public:
+  // By the caller, before the others begin.
+  Cores() { (void)take(sched_getcpu()); }
+
+  void leave_a_shared_one() {
+    if (std::this_thread::get_id() == caller_ || take(sched_getcpu())) return;
+    thread_local std::chrono::steady_clock::time_point last_move;
+    const auto now = std::chrono::steady_clock::now();
+    if (now - last_move < kMoveEvery) return;  // other work has the free ones
+    last_move = now;
+    cpu_set_t usable;
+    if (sched_getaffinity(0, sizeof usable, &usable) != 0) return;
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+      if (!CPU_ISSET(static_cast<std::size_t>(cpu), &usable) || !take(cpu)) continue;
+      bind_this_thread(cpu);
+      (void)sched_setaffinity(0, sizeof usable, &usable);
+      return;
+    }
+  }
+
+ private:
+  static constexpr std::chrono::milliseconds kMoveEvery{10};
+
+  // Whether it was free.
+  bool take(int cpu) {
+    if (cpu < 0 || cpu >= CPU_SETSIZE) return true;
+    const std::uint64_t bit = std::uint64_t{1} << (cpu % 64);
+    return (taken_[static_cast<std::size_t>(cpu / 64)].fetch_or(bit, std::memory_order_relaxed) & bit) == 0;
+  }
+
+  const std::thread::id caller_ = std::this_thread::get_id();
+  std::array<std::atomic<std::uint64_t>, CPU_SETSIZE / 64> taken_{};
+};
+
 }  // namespace
 
 std::vector<int> usable_cpus() {
@@ -66,8 +108,10 @@ void bind_this_thread(int cpu) {
 }
 
 struct Lane::Arena {
-  Arena(int num_threads, std::vector<int> cpus) : arena(num_threads), pinning(arena, std::move(cpus)) {}
+  Arena(int num_threads, std::vector<int> cpus)
+      : arena(num_threads), is_pinned(!cpus.empty()), pinning(arena, std::move(cpus)) {}
   tbb::task_arena arena;
+  const bool is_pinned;
   Pinning pinning;
 };
 
@@ -93,9 +137,13 @@ void Lane::parallel_for(std::int64_t count, std::int64_t grain,
     return;
   }
   arena_->arena.execute([&] {
+    Cores cores;
     tbb::task_group group;
     for (std::int64_t part = 1; part < parts; ++part) {
-      group.run([&, part] { body(count * part / parts, count * (part + 1) / parts); });
+      group.run([&, part] {
+        if (!arena_->is_pinned) cores.leave_a_shared_one();
+        body(count * part / parts, count * (part + 1) / parts);
+      });
     }
     body(0, count / parts);
     group.wait();

@@ -1,19 +1,17 @@
 #include "scheduler/run_summary.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
+
+#include "core/median.h"
 
 namespace jigsaw {
 
 void set_decision_times(RunSummary& summary, std::vector<double> decision_us) {
-  std::sort(decision_us.begin(), decision_us.end());
-  const auto percentile = [&](double share) {
-    if (decision_us.empty()) return 0.0;
-    return decision_us[static_cast<std::size_t>(share * static_cast<double>(decision_us.size() - 1))];
-  };
   summary.decisions = static_cast<std::int64_t>(decision_us.size());
-  summary.decision_us_p50 = percentile(0.50);
-  summary.decision_us_p99 = percentile(0.99);
+  if (decision_us.empty()) return;
+  summary.decision_us_p50 = quantile(decision_us, 0.50);
+  summary.decision_us_p99 = quantile(std::move(decision_us), 0.99);
 }
 
 std::string to_json(const RunSummary& summary) {

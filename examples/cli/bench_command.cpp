@@ -1,13 +1,14 @@
-// bench decode | step | gemm | migrate: what the performance claims rest on.
-#include <algorithm>
+// bench decode | prefill | step | gemm | migrate: what the performance claims rest on.
 #include <memory>
 
 #include "core/lane.h"
+#include "core/median.h"
 #include "examples/cli/commands.h"
 #include "examples/cli/json_lines.h"
 #include "examples/cli/peer_products.h"
 #include "examples/cli/weight_format_option.h"
 #include "rollout/engine/decode_bench.h"
+#include "rollout/engine/prefill_bench.h"
 #include "rollout/engine/tail_bench.h"
 #include "rollout/kernels/gemm_bench.h"
 #include "rollout/kernels/kernels.h"
@@ -27,6 +28,7 @@ struct BenchOptions {
   bool json = false;  // accepted for the contract: output is always JSON lines
   std::vector<int> batches{1, 4, 16, 64};
   DecodeBenchOptions decode;
+  PrefillBenchOptions prefill;
   bool tail_only = false;
   TailBenchOptions tail;
   StepBenchOptions step;
@@ -98,6 +100,28 @@ Status bench_decode(const BenchOptions& options) {
   return ok_status();
 }
 
+Status bench_prefill(const BenchOptions& options) {
+  JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<PolicyWeights> weights, load_model(options.model));
+  Lane lane(thread_count(options.threads));
+  weights->set_format(options.weight_format, lane);
+  JIGSAW_ASSIGN_OR_RETURN(const PrefillBenchResult result, run_prefill_bench(lane, *weights, options.prefill));
+  print_json_line({{"peer", "jigsaw"},
+                   {"weights", short_name(options.weight_format)},
+                   {"prompt_tokens", options.prefill.prompt_tokens},
+                   {"group", options.prefill.group},
+                   {"threads", lane.num_threads()},
+                   {"prefill_tok_per_s", options.prefill.prompt_tokens / result.first_token_s},
+                   {"gflops", result.gflops},
+                   {"fma_peak_gflops", result.fma_peak_gflops},
+                   {"share_of_fma_peak", result.gflops / result.fma_peak_gflops},
+                   {"first_token_ms", 1e3 * result.first_token_s},
+                   {"first_tokens_of_group_ms", 1e3 * result.group_first_tokens_s},
+                   {"group_over_one", result.group_first_tokens_s / result.first_token_s},
+                   {"foreign_cores", result.foreign_cores},
+                   {"kernels", kernels::variant_name()}});
+  return ok_status();
+}
+
 Status bench_step(BenchOptions options) {
   Result<std::vector<int>> lengths = parse_completion_lengths(options.lengths);
   if (!lengths.ok()) return lengths.error().with_context("--lengths");
@@ -151,16 +175,11 @@ Status bench_gemm(const BenchOptions& options) {
   return ok_status();
 }
 
-double percentile(std::vector<double> values, double part) {
-  std::sort(values.begin(), values.end());
-  return values[static_cast<std::size_t>(part * static_cast<double>(values.size() - 1) + 0.5)];
-}
-
 Status bench_migrate(const BenchOptions& options) {
   JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<PolicyWeights> weights, load_model(options.model));
   JIGSAW_ASSIGN_OR_RETURN(const MigrateBenchResult result, run_migrate_bench(*weights, options.migrate));
   const auto pause_ms = [](const std::vector<double>& pauses_s) {
-    return nlohmann::ordered_json{{"p50", 1e3 * percentile(pauses_s, 0.5)}, {"p99", 1e3 * percentile(pauses_s, 0.99)}};
+    return nlohmann::ordered_json{{"p50", 1e3 * quantile(pauses_s, 0.5)}, {"p99", 1e3 * quantile(pauses_s, 0.99)}};
   };
   print_json_line({{"sequences", options.migrate.sequences},
                    {"tokens", options.migrate.tokens},
@@ -209,6 +228,14 @@ void add_bench(CLI::App& app, int& exit_code) {
   decode->add_option("--temperature", options->tail.temperature, "--tail: of the sampling")
       ->check(CLI::Range(0.0f, 100.0f));
   decode->callback([options, &exit_code] { exit_code = exit_code_of(bench_decode(*options)); });
+
+  CLI::App* prefill = add("prefill", "Taking in a prompt: speed, and the time to the first tokens of a group", true);
+  prefill->add_option("--prompt-tokens", options->prefill.prompt_tokens, "Of the prompt")
+      ->check(CLI::Range(1, 1 << 16));
+  prefill->add_option("--group", options->prefill.group, "Completions of one prompt")->check(CLI::Range(1, 1024));
+  prefill->add_option("--repeats", options->prefill.repeats, "The median is reported")->check(CLI::Range(1, 1000));
+  add_weight_format_option(*prefill, options->weight_format);
+  prefill->callback([options, &exit_code] { exit_code = exit_code_of(bench_prefill(*options)); });
 
   CLI::App* step = add("step", "Seconds of a training step: forward, backward, update", true);
   step->add_option("--lengths", options->lengths, "Completions: COUNTxLENGTH,.. such as 7x16,1x256");

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "core/atomic_file.h"
+#include "core/median.h"
 #include "examples/cli/commands.h"
 #include "examples/cli/run_job.h"
 #include "rollout/engine/foreign_load.h"

@@ -16,14 +16,6 @@ double mean(std::span<const double> values) {
   return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
-double quantile(std::vector<double> values, double q) {
-  CHECK(!values.empty() && q > 0 && q <= 1);
-  std::sort(values.begin(), values.end());
-  // Less a trifle, for products such as 0.07 * 100 that come out above the whole number.
-  const auto rank = static_cast<std::size_t>(std::ceil(q * static_cast<double>(values.size()) - 1e-9));
-  return values[std::max<std::size_t>(rank, 1) - 1];
-}
-
 std::vector<double> order_statistics(std::vector<double> values, std::size_t count) {
   CHECK(count >= 1);
   std::sort(values.begin(), values.end());

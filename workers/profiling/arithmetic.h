@@ -10,8 +10,6 @@
 namespace jigsaw {
 
 double mean(std::span<const double> values);  // 0 without values
-// The least of the values that a part q in (0, 1] of them does not exceed (nearest rank). At least one value.
-double quantile(std::vector<double> values, double q);
 // `count` of the values that stand for all, ascending: of each of as many equal parts the middle one. All, where there
 // are not more.
 std::vector<double> order_statistics(std::vector<double> values, std::size_t count);

@@ -47,10 +47,11 @@ class ScriptedStage : public SubStage {
 
 class ExecutorTest : public testing::Test {
  protected:
-  ScriptedStage* start(std::uint64_t node, char name, int quanta, milliseconds length, double share = 1) {
+  ScriptedStage* start(std::uint64_t node, char name, int quanta, milliseconds length, double share = 1,
+                       double quantum_s = 0) {
     auto stage = std::make_unique<ScriptedStage>(name, quanta, length, clock, log);
     ScriptedStage* raw = stage.get();
-    executor.start(node, static_cast<int>(node), share, std::move(stage));
+    executor.start(node, static_cast<int>(node), share, std::move(stage), quantum_s);
     return raw;
   }
   void run(int quanta) {
@@ -83,6 +84,15 @@ TEST_F(ExecutorTest, ANewcomerStartsLevel) {
   log.clear();
   run(10);
   EXPECT_EQ(std::count(log.begin(), log.end(), 'b'), 5);
+}
+
+// Nobody can interrupt it: with a twentieth of the time its turn comes after all of the other's quanta.
+TEST_F(ExecutorTest, ANewcomerThatIsKnownForLongQuantaComesInItsTurn) {
+  start(1, 'a', 20, milliseconds(10));
+  run(1);
+  start(2, 'b', 1, milliseconds(50), 0.05, 0.05);
+  run(20);
+  EXPECT_EQ(log, std::string(20, 'a') + "b");
 }
 
 TEST_F(ExecutorTest, WaitingSavesNothingUp) {
