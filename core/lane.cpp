@@ -6,7 +6,6 @@
 #include <tbb/task_scheduler_observer.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <optional>
@@ -49,43 +48,27 @@ class Pinning : public tbb::task_scheduler_observer {
   std::vector<int> cpus_;
 };
 
-// The cores on which threads compute in one call. The system is slow to part two threads that have come to share a core
-// (seconds, on some virtual machines), while another core idles: whoever finds its core taken moves to a free one, and
-// stays free to be moved.
-class Cores {
- public:
-  // By the caller, before the others begin.
-  Cores() { (void)take(sched_getcpu()); }
+void pause_briefly() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
 
-  void leave_a_shared_one() {
-    if (std::this_thread::get_id() == caller_ || take(sched_getcpu())) return;
-    thread_local std::chrono::steady_clock::time_point last_move;
-    const auto now = std::chrono::steady_clock::now();
-    if (now - last_move < kMoveEvery) return;  // other work has the free ones
-    last_move = now;
-    cpu_set_t usable;
-    if (sched_getaffinity(0, sizeof usable, &usable) != 0) return;
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-      if (!CPU_ISSET(static_cast<std::size_t>(cpu), &usable) || !take(cpu)) continue;
-      bind_this_thread(cpu);
-      (void)sched_setaffinity(0, sizeof usable, &usable);
-      return;
+// Spins until `is_over`, and lets others have the core while there are any; for waits of microseconds. False when
+// `at_most` has passed first.
+template <class F>
+bool spin_until(F&& is_over, std::chrono::nanoseconds at_most) {
+  constexpr int kLooksPerYield = 64;
+  const auto begin = std::chrono::steady_clock::now();
+  while (true) {
+    for (int i = 0; i < kLooksPerYield; ++i) {
+      if (is_over()) return true;
+      pause_briefly();
     }
+    if (std::chrono::steady_clock::now() - begin >= at_most) return false;
+    std::this_thread::yield();
   }
-
- private:
-  static constexpr std::chrono::milliseconds kMoveEvery{10};
-
-  // Whether it was free.
-  bool take(int cpu) {
-    if (cpu < 0 || cpu >= CPU_SETSIZE) return true;
-    const std::uint64_t bit = std::uint64_t{1} << (cpu % 64);
-    return (taken_[static_cast<std::size_t>(cpu / 64)].fetch_or(bit, std::memory_order_relaxed) & bit) == 0;
-  }
-
-  const std::thread::id caller_ = std::this_thread::get_id();
-  std::array<std::atomic<std::uint64_t>, CPU_SETSIZE / 64> taken_{};
-};
+}
 
 }  // namespace
 
@@ -107,12 +90,85 @@ void bind_this_thread(int cpu) {
   (void)sched_setaffinity(0, sizeof wanted, &wanted);
 }
 
+// A call is a job of so many parts, which the caller and its helpers take one by one. Helpers are tasks of the arena.
+// They stay for kStay after a job, so that the next one, which is mostly there within microseconds, finds them awake:
+// to wake a thread can take longer than a whole product of matrices.
 struct Lane::Arena {
-  Arena(int num_threads, std::vector<int> cpus)
-      : arena(num_threads), is_pinned(!cpus.empty()), pinning(arena, std::move(cpus)) {}
+  using Body = std::function<void(std::int64_t begin, std::int64_t end)>;
+
+  Arena(int num_threads, std::vector<int> cpus) : arena(num_threads), pinning(arena, std::move(cpus)) {}
+  ~Arena() {
+    is_ending.store(true);
+    arena.execute([this] { helpers.wait(); });
+  }
+
+  void run(std::int64_t parts, std::int64_t of_count, const Body& its_body) {
+    CHECK(num_left.load() == 0);  // no call from within a part
+    body = &its_body;
+    count = of_count;
+    num_left.store(parts, std::memory_order_relaxed);
+    ++generation;
+    state.store(pack(generation, parts));
+    const std::int64_t missing = parts - 1 - num_helpers.load();
+    if (missing > 0) {
+      arena.execute([&] {
+        for (std::int64_t i = 0; i < missing; ++i) helpers.run([this] { help(); });
+      });
+    }
+    while (take_part()) continue;
+    while (!spin_until([this] { return num_left.load(std::memory_order_acquire) == 0; }, std::chrono::seconds(1)))
+      continue;
+  }
+
   tbb::task_arena arena;
-  const bool is_pinned;
   Pinning pinning;
+
+ private:
+  static constexpr std::chrono::microseconds kStay{200};
+  static constexpr std::uint64_t kPartsMax = std::uint64_t{1} << 16;
+
+  // In one word, so that nobody takes a part of a job that is over: the job's number, its parts, and those not taken.
+  static std::uint64_t pack(std::uint64_t number, std::int64_t parts) {
+    CHECK(parts < static_cast<std::int64_t>(kPartsMax));
+    return number << 32 | static_cast<std::uint64_t>(parts) << 16 | static_cast<std::uint64_t>(parts);
+  }
+  static std::int64_t not_taken(std::uint64_t word) { return static_cast<std::int64_t>(word % kPartsMax); }
+
+  // One part of the current job; false when all are taken.
+  bool take_part() {
+    std::uint64_t word = state.load();
+    do {
+      if (not_taken(word) == 0) return false;
+    } while (!state.compare_exchange_weak(word, word - 1));
+    // The job is not over before this part is done.
+    const auto parts = static_cast<std::int64_t>(word >> 16) % static_cast<std::int64_t>(kPartsMax);
+    const std::int64_t part = parts - not_taken(word);
+    (*body)(count * part / parts, count * (part + 1) / parts);
+    num_left.fetch_sub(1, std::memory_order_release);
+    return true;
+  }
+
+  void help() {
+    ++num_helpers;
+    while (true) {
+      while (take_part()) continue;
+      const auto has_parts = [this] { return not_taken(state.load()) > 0 || is_ending.load(); };
+      if (spin_until(has_parts, kStay) && !is_ending.load()) continue;
+      // A caller that counts on this helper has published its job before it looks at the number of helpers.
+      --num_helpers;
+      if (not_taken(state.load()) == 0 || is_ending.load()) return;
+      ++num_helpers;
+    }
+  }
+
+  const Body* body = nullptr;
+  std::int64_t count = 0;
+  std::uint64_t generation = 0;
+  std::atomic<std::uint64_t> state{0};
+  std::atomic<std::int64_t> num_left{0};  // parts that are not done
+  std::atomic<std::int64_t> num_helpers{0};
+  std::atomic<bool> is_ending{false};
+  tbb::task_group helpers;
 };
 
 Lane::Lane(int num_threads) : num_threads_(num_threads) {
@@ -136,18 +192,7 @@ void Lane::parallel_for(std::int64_t count, std::int64_t grain,
     body(0, count);
     return;
   }
-  arena_->arena.execute([&] {
-    Cores cores;
-    tbb::task_group group;
-    for (std::int64_t part = 1; part < parts; ++part) {
-      group.run([&, part] {
-        if (!arena_->is_pinned) cores.leave_a_shared_one();
-        body(count * part / parts, count * (part + 1) / parts);
-      });
-    }
-    body(0, count / parts);
-    group.wait();
-  });
+  arena_->run(parts, count, body);
 }
 
 }  // namespace jigsaw

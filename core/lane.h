@@ -1,6 +1,7 @@
 // A lane: a share of this machine's cores on which one sub-stage computes (a oneTBB task arena, whose threads can be
-// pinned). parallel_for is called from the executor thread and returns when all parts are done. Nothing computed on a
-// lane may depend on num_threads(): parts must be independent of each other.
+// pinned). parallel_for is called from one thread at a time, never from within a part, and returns when all parts are
+// done. Nothing computed on a lane may depend on num_threads(): parts must be independent of each other.
+// For a fraction of a millisecond after a call the helping threads stay awake for the next one.
 #pragma once
 
 #include <cstdint>

@@ -11,8 +11,8 @@ namespace {
 
 constexpr int kRowsPerUnit = 192;       // the packed rows of a unit stay in the L2 cache
 constexpr double kSerialFlops = 200e3;  // some microseconds: not worth waking a thread
-constexpr int kUnitsPerThread = 4;
-constexpr int kPanelsPerUnit = 8;  // at least, where there are enough
+constexpr int kUnitsPerThread = 2;
+constexpr int kPanelsPerUnit = 16;  // at least, where there are enough
 
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 

@@ -2,8 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <barrier>
+#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -21,6 +23,28 @@ TEST(LaneTest, EveryIndexIsCoveredOnce) {
       for (const auto& hit : hits) ASSERT_EQ(hit.load(), 1);
     }
   }
+}
+
+// Calls that follow each other at once, with pauses in which the helpers go to sleep, and from one thread or another.
+TEST(LaneTest, ManyCallsInARowLoseNoPart) {
+  Lane lane(3);
+  std::int64_t sum = 0;
+  for (int call = 0; call < 3000; ++call) {
+    if (call % 500 == 499) std::this_thread::sleep_for(std::chrono::milliseconds(1));  // so that they do
+    std::array<std::int64_t, 3> parts{};  // not atomic: each is one thread's, and the caller's afterwards
+    const auto run = [&] {
+      lane.parallel_for(3, 1, [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = begin; i < end; ++i) parts[static_cast<std::size_t>(i)] = call + i;
+      });
+    };
+    if (call % 100 == 0) {
+      std::thread(run).join();
+    } else {
+      run();
+    }
+    for (const std::int64_t part : parts) sum += part;
+  }
+  EXPECT_EQ(sum, 3 * (2999LL * 3000 / 2) + 3000 * 3);
 }
 
 TEST(LaneTest, SmallWorkStaysInOnePart) {
