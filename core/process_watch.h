@@ -23,12 +23,14 @@ class ProcessWatch {
   bool has_process() const { return fd_ >= 0; }
   // False when it watches nobody.
   bool has_ended() const;
+  // By a signal (SIGSTOP, Ctrl-Z), and not continued.
+  bool is_stopped() const;
   // Ends the process, also a stopped one; nothing when it has ended or it watches nobody.
   void kill();
 
  private:
-  explicit ProcessWatch(int fd) : fd_(fd) {}
-  int fd_ = -1;
+  ProcessWatch(int fd, int pid) : fd_(fd), pid_(pid) {}
+  int fd_ = -1, pid_ = 0;
 };
 
 }  // namespace jigsaw

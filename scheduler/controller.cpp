@@ -139,8 +139,10 @@ Status Controller::await_workers(bool Member::*flag, std::chrono::milliseconds t
     if (options_.stop != nullptr && options_.stop->load())
       return Error(ErrorCode::kCancelled, "stopped before the first step");
     JIGSAW_RETURN_IF_ERROR(receive_all(kReceiveWait));
+    awaited_ = missing() + " " + what;
     tick();
   }
+  awaited_.clear();
   return ok_status();
 }
 
@@ -718,6 +720,7 @@ bool Controller::waits_for_people() const {
 }
 
 std::string Controller::stall_report() const {
+  if (!awaited_.empty()) return "waits for " + awaited_;
   std::string report;
   for (int pipeline = 0; pipeline < plan_.num_pipelines(); ++pipeline) {
     const std::string waiting_for = plan_.waiting_for(pipeline);

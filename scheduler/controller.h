@@ -252,6 +252,7 @@ class Controller {
   std::uint64_t next_dispatch_ = 1;
   std::uint64_t epoch_ = 0;  // of the members
   bool has_begun_ = false;   // all workers are ready
+  std::string awaited_;      // before that: who is to do what
   bool is_quiescing_ = false;
   Clock::TimePoint quiesce_deadline_;
   Clock::TimePoint begin_, last_progress_, last_tick_, last_ping_, last_decision_;

@@ -58,7 +58,8 @@ std::string Members::reason_to_give_up(PeerId worker, Clock::TimePoint now,
   if (member.process.has_ended()) return "its process has ended";
   if (!member.send_error.empty()) return "it cannot be reached: " + member.send_error;
   const auto silent = now - member.last_heard;
-  if (!member.ready || member.loading || silent <= silence_max) return "";  // loading a model takes its time
+  if (silent <= silence_max) return "";
+  if (!member.ready || member.loading) return member.process.is_stopped() ? "its process is stopped" : "";
   return "it has been silent for " + std::to_string(std::chrono::duration_cast<std::chrono::seconds>(silent).count()) +
          " s (worker_timeout_s)";
 }

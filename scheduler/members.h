@@ -43,7 +43,8 @@ class Members {
   wire::Members to_message() const;  // the living ones
 
   void on_hello(PeerId worker, const wire::Hello& hello);
-  // Why a living worker must be counted as lost by now; empty while it need not.
+  // Why a living worker must be counted as lost by now; empty while it need not. One that loads models says nothing for
+  // as long as that takes, but must not be stopped.
   std::string reason_to_give_up(PeerId worker, Clock::TimePoint now, std::chrono::milliseconds silence_max) const;
   // From now on it takes no part. If it ever did, its process is ended, so that it cannot write a checkpoint later on.
   void lose(PeerId worker);

@@ -38,7 +38,7 @@ Status join(const Worker& request) {
   options.memory_bytes_max = static_cast<std::uint64_t>(request.memory_gb * (1 << 30));
   // The run's pipelines first come to the end of their steps.
   options.start_timeout = std::chrono::hours(1);
-  // Gradients go over the links from the first update on.
+  options.exchanges_over_links = true;
   WorkerLoop loop(options, *transport, *links,
                   [](int) -> Result<std::unique_ptr<GradientExchange>> { return make_local_exchange(); });
   const Status status = loop.run();

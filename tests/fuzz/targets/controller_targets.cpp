@@ -131,6 +131,11 @@ void run_controller(std::string_view from_workers, std::string_view from_control
     cluster.has_third = true;
     return wire::ControlReply::Joined();
   };
+  bool has_added = false;
+  options.extend = [&](const std::string&, const std::string& yaml, const std::string&) -> Result<Addition> {
+    if (std::exchange(has_added, true) || yaml.empty()) return Error(ErrorCode::kInvalidArgument, "not this one");
+    return Addition{.job_yaml = yaml, .added_yaml = yaml, .specs = {spec_of("added")}};
+  };
   Controller controller({spec_of("a"), ahead}, {StartPoint{}, StartPoint{}}, options, *make_policy("greedy"), cluster,
                         observer, clock);
   (void)controller.run();
