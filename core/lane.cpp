@@ -109,8 +109,9 @@ struct Lane::Arena {
     num_left.store(parts, std::memory_order_relaxed);
     ++generation;
     state.store(pack(generation, parts));
-    const std::int64_t missing = parts - 1 - num_helpers.load();
+    const std::int64_t missing = parts - 1 - num_called.load();
     if (missing > 0) {
+      num_called += missing;
       arena.execute([&] {
         for (std::int64_t i = 0; i < missing; ++i) helpers.run([this] { help(); });
       });
@@ -149,15 +150,14 @@ struct Lane::Arena {
   }
 
   void help() {
-    ++num_helpers;
     while (true) {
       while (take_part()) continue;
       const auto has_parts = [this] { return not_taken(state.load()) > 0 || is_ending.load(); };
       if (spin_until(has_parts, kStay) && !is_ending.load()) continue;
-      // A caller that counts on this helper has published its job before it looks at the number of helpers.
-      --num_helpers;
+      // A caller that counts on this helper has published its job before it looks at their number.
+      --num_called;
       if (not_taken(state.load()) == 0 || is_ending.load()) return;
-      ++num_helpers;
+      ++num_called;
     }
   }
 
@@ -165,8 +165,8 @@ struct Lane::Arena {
   std::int64_t count = 0;
   std::uint64_t generation = 0;
   std::atomic<std::uint64_t> state{0};
-  std::atomic<std::int64_t> num_left{0};  // parts that are not done
-  std::atomic<std::int64_t> num_helpers{0};
+  std::atomic<std::int64_t> num_left{0};    // parts that are not done
+  std::atomic<std::int64_t> num_called{0};  // helpers that are here, or on their way: a busy system may let them wait
   std::atomic<bool> is_ending{false};
   tbb::task_group helpers;
 };

@@ -192,10 +192,12 @@ Status RunFolder::on_added(const Addition& addition) {
     std::error_code error;
     fs::create_directories(checkpoint_root() / spec.name, error);
   }
-  JIGSAW_RETURN_IF_ERROR(write_file_atomically(added_file(root_), addition.added_yaml));
+  JIGSAW_RETURN_IF_ERROR(write_file_atomically(root_ / "job.yaml", addition.job_yaml));
+  JIGSAW_RETURN_IF_ERROR(
+      write_file_atomically(added_file(root_), addition.added_yaml));  // from now on --resume has them
   specs_.insert(specs_.end(), addition.specs.begin(), addition.specs.end());
   start_points_.resize(specs_.size());
-  return write_file_atomically(root_ / "job.yaml", addition.job_yaml);
+  return ok_status();
 }
 
 Status RunFolder::write_summary(const RunSummary& summary) const {

@@ -11,8 +11,6 @@
 namespace jigsaw {
 namespace {
 
-constexpr std::size_t kYamlBytesMax = std::size_t{1} << 20;
-
 std::vector<std::string> split_path(const std::string& path) {
   std::vector<std::string> parts;
   std::stringstream stream(path);

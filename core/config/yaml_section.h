@@ -2,6 +2,7 @@
 // path, and keys nobody asked for are errors that suggest the nearest one. yaml-cpp stays in the .cpp.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <limits>
@@ -13,6 +14,9 @@
 #include "core/result.h"
 
 namespace jigsaw {
+
+// Of a document; larger ones are refused.
+inline constexpr std::size_t kYamlBytesMax = std::size_t{1} << 20;
 
 class YamlSection {
  public:

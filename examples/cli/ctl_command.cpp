@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "core/config/yaml_section.h"
 #include "core/files.h"
 #include "examples/cli/commands.h"
 #include "examples/cli/control_file.h"
@@ -24,13 +25,12 @@ int ask(const std::string& folder, const wire::ControlRequest& request) {
   return kDone;
 }
 
-constexpr std::uint64_t kJobBytesMax = std::uint64_t{1} << 20;
 constexpr std::chrono::minutes kLoadingMax{10};
 constexpr std::chrono::milliseconds kAskAgainAfter{200};
 
 // The run loads them beside what it does; whoever added them wants to know whether it could.
 Status add_pipelines(const std::string& folder, const std::string& file) {
-  JIGSAW_ASSIGN_OR_RETURN(const std::string yaml, read_text_file(file, kJobBytesMax));
+  JIGSAW_ASSIGN_OR_RETURN(const std::string yaml, read_text_file(file, kYamlBytesMax));
   wire::ControlRequest add, status;
   add.mutable_add()->set_yaml(yaml);
   add.mutable_add()->set_file(file);

@@ -32,7 +32,6 @@ namespace fs = std::filesystem;
 
 // Set by run_with_mpirun for rank 0, whose own stderr is a pipe: the width of the user's terminal.
 constexpr char kColumnsVariable[] = "JIGSAW_TERMINAL_COLUMNS";
-constexpr std::uint64_t kJobBytesMax = std::uint64_t{1} << 20;
 
 int terminal_columns() {
   if (const char* told = std::getenv(kColumnsVariable)) return std::atoi(told);
@@ -101,7 +100,7 @@ Result<Job> read_without_added(const RunRequest& request) {
 Result<std::string> added_to(const fs::path& out) {
   std::error_code error;
   if (!fs::exists(RunFolder::added_file(out), error)) return std::string();
-  return read_text_file(RunFolder::added_file(out), kJobBytesMax);
+  return read_text_file(RunFolder::added_file(out), kYamlBytesMax);
 }
 
 // What `jigsaw ctl add` asks for.
