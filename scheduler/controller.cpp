@@ -400,24 +400,33 @@ StepState& Controller::step_state(int pipeline, std::int64_t step) {
 Status Controller::finish_step(int pipeline) {
   PipelineRun& run = pipelines_[static_cast<std::size_t>(pipeline)];
   const std::int64_t step = plan_.step(pipeline);
+  JIGSAW_RETURN_IF_ERROR(report_step(pipeline, step));
+  run.steps.erase(step);
+  const bool had_drifted = run.history.drifted();
+  run.history.finish_step(step);
+  if (run.history.drifted() != had_drifted) {
+    log_warning("prediction.drift", "pipeline={} step={} {}", plan_.spec(pipeline).name, step,
+                had_drifted ? "steps go as predicted again" : "steps no longer go as predicted: it runs by itself");
+  }
+  plan_.advance(pipeline, clock_.now());
+  plan_.set_forecast(pipeline, run.history.forecast());
+  return ok_status();
+}
+
+// Once a step, when all of it but its checkpoint is done: a run that ends in the meantime goes on from a checkpoint
+// that its workers may still write, and must have told of all steps that this holds.
+Status Controller::report_step(int pipeline, std::int64_t step) {
+  PipelineRun& run = pipelines_[static_cast<std::size_t>(pipeline)];
+  if (run.reported_step >= step) return ok_status();
+  run.reported_step = step;
   const Clock::TimePoint now = clock_.now();
   observe_completions(pipeline, step);
   StepReport report = step_state(pipeline, step).report(plan_.spec(pipeline), now);
   report.step_s = seconds(run.step_begin, now);
   run.step_begin = now;
-  run.steps.erase(step);
-  const bool had_drifted = run.history.drifted();
-  run.history.finish_step(step);
-  report.prediction_error = run.history.last_error();
-  if (run.history.drifted() != had_drifted) {
-    log_warning("prediction.drift", "pipeline={} step={} {}", plan_.spec(pipeline).name, step,
-                had_drifted ? "steps go as predicted again" : "steps no longer go as predicted: it runs by itself");
-  }
+  report.prediction_error = run.history.error_of(step);
   run.totals.add(report);
-  JIGSAW_RETURN_IF_ERROR(observer_.on_step(report));
-  plan_.advance(pipeline, now);
-  plan_.set_forecast(pipeline, run.history.forecast());
-  return ok_status();
+  return observer_.on_step(report);
 }
 
 std::int64_t Controller::version_before(int pipeline, std::int64_t step) const {
@@ -575,6 +584,7 @@ Status Controller::fill_work(NodeRef ref, wire::Dispatch& dispatch) {
       return ok_status();
     }
     case SubStageKind::kCheckpoint:
+      JIGSAW_RETURN_IF_ERROR(report_step(ref.pipeline, ref.step));
       *dispatch.mutable_checkpoint() = checkpoint_work(ref.pipeline, ref.step);
       return ok_status();
     case SubStageKind::kDecodeBulk:

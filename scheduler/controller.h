@@ -103,6 +103,7 @@ class Controller {
     bool is_cancelled = false;           // while stopping: its workers were told
     bool is_paused = false;              // by `jigsaw ctl`
     std::int64_t checkpointed_step = 0;  // newest step that a checkpoint holds
+    std::int64_t reported_step = 0;      // newest step that the observer has been told of
     std::map<PeerId, Progress> progress;
     std::set<std::pair<std::int64_t, int>> moved;  // step, worker of the plan: samples have come or gone
   };
@@ -173,6 +174,7 @@ class Controller {
   const std::vector<std::uint32_t>& rollout_samples(NodeRef ref) const;
   StepState& step_state(int pipeline, std::int64_t step);
   Status finish_step(int pipeline);
+  Status report_step(int pipeline, std::int64_t step);
   Status schedule();
   void explain(const Decision& decision);
   Status reshare(const ShareChange& change);

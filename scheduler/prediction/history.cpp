@@ -42,17 +42,28 @@ void History::finish_step(std::int64_t step) {
   ++steps_finished_;
 }
 
-void History::judge(const Seconds& observed) {
+History::Sums History::sums_of(const Seconds& observed) const {
   const Forecast predicted = forecast();
-  if (predicted.empty()) return;
-  double sum_predicted = 0, sum_observed = 0;
+  Sums sums;
   // A checkpoint, the last node, is not in every step.
   for (std::size_t node = 0; node < std::min(observed.size(), predicted.seconds.size()); ++node) {
-    sum_predicted += predicted.seconds[node];
-    sum_observed += observed[node];
+    sums.predicted += predicted.seconds[node];
+    sums.observed += observed[node];
   }
+  return sums;
+}
+
+std::optional<double> History::error_of(std::int64_t step) const {
+  const auto found = open_.find(step);
+  if (found == open_.end()) return std::nullopt;
+  const auto [sum_predicted, sum_observed] = sums_of(found->second);
+  if (sum_observed <= 0 || sum_predicted <= 0) return std::nullopt;
+  return std::abs(sum_predicted - sum_observed) / sum_observed;
+}
+
+void History::judge(const Seconds& observed) {
+  const auto [sum_predicted, sum_observed] = sums_of(observed);
   if (sum_observed <= 0 || sum_predicted <= 0) return;
-  last_error_ = std::abs(sum_predicted - sum_observed) / sum_observed;
   if (steps_finished_ < 2) return;  // the first step is no measure for the second
   const auto sum_of = [](const Seconds& step) { return std::accumulate(step.begin(), step.end(), 0.0); };
   double least = sum_of(last_.front()), most = least;

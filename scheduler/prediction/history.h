@@ -42,18 +42,22 @@ class History {
 
   Forecast forecast() const;  // empty before the first step has ended
   bool drifted() const { return drifted_; }
-  // |predicted - observed| / observed of the last finished step's sum over nodes; empty before there was a prediction.
-  std::optional<double> last_error() const { return last_error_; }
+  // |predicted - observed| / observed of the sum over the nodes of a step that is not finished, which all but its
+  // checkpoint have been observed of; empty before there was a prediction.
+  std::optional<double> error_of(std::int64_t step) const;
 
  private:
   using Seconds = std::vector<double>;  // by node
+  struct Sums {
+    double predicted = 0, observed = 0;
+  };
+  Sums sums_of(const Seconds& observed) const;
   void judge(const Seconds& observed);
 
   TailHistory tails_;
   std::map<std::int64_t, Seconds> open_;  // by step
   std::deque<Seconds> last_;
   std::int64_t steps_finished_ = 0;
-  std::optional<double> last_error_;
   int steps_off_ = 0, steps_right_ = 0;
   bool drifted_ = false;
 };

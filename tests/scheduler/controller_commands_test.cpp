@@ -168,6 +168,17 @@ TEST_F(ControllerCommandsTest, APausedPipelineCanBeCancelled) {
   EXPECT_EQ(recorder.checkpoints.size(), 3u);
 }
 
+// A worker may still write it when the controller is gone; then --resume goes on after this step.
+TEST_F(ControllerCommandsTest, AStepIsToldOfBeforeACheckpointCanHoldIt) {
+  PipelineSpec spec = spec_of("a", 6);
+  spec.checkpoint_every = 2;
+  std::vector<std::int64_t> told;
+  cluster.on_checkpoint = [&] { told.push_back(recorder.steps_of(0)); };
+  ASSERT_TRUE(run({spec}).ok());
+  EXPECT_THAT(told, ElementsAre(2, 4, 6));
+  EXPECT_EQ(recorder.steps_of(0), 6) << "each once";
+}
+
 TEST_F(ControllerCommandsTest, AWeightIsTakenAndShown) {
   asker.ask(weight_request("a", 2.5), after_steps(0, 1));
   asker.ask(status_request());

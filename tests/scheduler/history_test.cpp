@@ -38,12 +38,13 @@ TEST(HistoryTest, WhatIsLeftIsTheMeanOfThoseThatTookLonger) {
 
 TEST(HistoryTest, ErrorIsRelativeToWhatWasObserved) {
   History history;
-  add_step(history, 1, {9});
-  EXPECT_FALSE(history.last_error());
+  history.observe(1, 0, 9);
+  EXPECT_FALSE(history.error_of(1));
+  history.finish_step(1);
   add_step(history, 2, {4});
-  add_step(history, 3, {5});
-  ASSERT_TRUE(history.last_error());
-  EXPECT_DOUBLE_EQ(*history.last_error(), 0.2);
+  history.observe(3, 0, 5);
+  ASSERT_TRUE(history.error_of(3));
+  EXPECT_DOUBLE_EQ(*history.error_of(3), 0.2);
 }
 
 TEST(HistoryTest, DriftNeedsTwoStepsAndEndsAfterTwo) {

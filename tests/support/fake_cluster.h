@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -40,6 +41,7 @@ class FakeCluster : public Transport {
   std::string other_hash_when_ready;   // what workers that start claim from now on
   std::string failure;                 // worker 1 fails with this at its next dispatch
   std::string checkpoint_warning;
+  std::function<void()> on_checkpoint;        // a worker is told to write one; may be null
   int num_added = 1;                          // pipelines that an Extend brings
   std::map<PeerId, std::string> cannot_load;  // what workers say of an Extend
   std::vector<PeerId> loads_forever;          // of an Extend
@@ -118,6 +120,7 @@ class FakeCluster : public Transport {
                                                      {wire::Dispatch::kUpdate, "update"},
                                                      {wire::Dispatch::kCheckpoint, "checkpoint"},
                                                      {wire::Dispatch::kSync, "sync"}};
+    if (dispatch.has_checkpoint() && on_checkpoint) on_checkpoint();
     log.push_back(kinds.at(dispatch.work_case()) + "@" + std::to_string(worker) + " p" +
                   std::to_string(dispatch.pipeline()) + " s" + std::to_string(dispatch.step()));
     if (hold_after == 0 && !dispatch.has_checkpoint()) {
