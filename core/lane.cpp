@@ -107,8 +107,7 @@ struct Lane::Arena {
     body = &its_body;
     count = of_count;
     num_left.store(parts, std::memory_order_relaxed);
-    ++generation;
-    state.store(pack(generation, parts));
+    state.store(pack((state.load() >> 32) + 1, parts));
     const std::int64_t missing = parts - 1 - num_called.load();
     if (missing > 0) {
       num_called += missing;
@@ -117,8 +116,7 @@ struct Lane::Arena {
       });
     }
     while (take_part()) continue;
-    while (!spin_until([this] { return num_left.load(std::memory_order_acquire) == 0; }, std::chrono::seconds(1)))
-      continue;
+    (void)spin_until([this] { return num_left.load(std::memory_order_acquire) == 0; }, std::chrono::nanoseconds::max());
   }
 
   tbb::task_arena arena;
@@ -163,7 +161,6 @@ struct Lane::Arena {
 
   const Body* body = nullptr;
   std::int64_t count = 0;
-  std::uint64_t generation = 0;
   std::atomic<std::uint64_t> state{0};
   std::atomic<std::int64_t> num_left{0};    // parts that are not done
   std::atomic<std::int64_t> num_called{0};  // helpers that are here, or on their way: a busy system may let them wait

@@ -35,13 +35,6 @@ class InprocLinkHub::Links final : public PeerLinks {
     return ok_status();
   }
 
-  Status try_send(PeerId to, std::string& bytes) override {
-    auto shared = std::make_shared<std::string>(std::move(bytes));
-    Status status = try_send_shared(to, shared);
-    if (!status.ok()) bytes = std::move(*shared);  // nobody else has it
-    return status;
-  }
-
   Status try_send_shared(PeerId to, std::shared_ptr<const std::string> bytes) override {
     if (bytes->size() > kLinkMessageBytesMax) {
       return Error(ErrorCode::kInvalidArgument,

@@ -10,6 +10,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "core/transport/curve_keys.h"
 #include "core/transport/transport.h"
@@ -41,7 +42,12 @@ class PeerLinks : public Transport {
   // Queues the message, and moves `bytes` away on success only: on kResourceExhausted (the queue is full, or its peer
   // does not take anything just now) the caller keeps it and tries again later. kUnavailable: `to` is no member.
   // kInvalidArgument: larger than kLinkMessageBytesMax.
-  virtual Status try_send(PeerId to, std::string& bytes) = 0;
+  virtual Status try_send(PeerId to, std::string& bytes) {
+    auto shared = std::make_shared<std::string>(std::move(bytes));
+    Status status = try_send_shared(to, shared);
+    if (!status.ok()) bytes = std::move(*shared);  // nobody else has it
+    return status;
+  }
   Status send(PeerId to, std::string bytes) final { return try_send(to, bytes); }
   // The same for bytes that may have to be sent again: they are shared for as long as they are on the way.
   virtual Status try_send_shared(PeerId to, std::shared_ptr<const std::string> bytes) = 0;

@@ -25,12 +25,6 @@ class PlainLinks final : public PeerLinks {
   Status set_peers(std::span<const PeerAddress>) override { return ok_status(); }
   std::size_t num_dropped() const override { return 0; }
 
-  Status try_send(PeerId to, std::string& bytes) override {
-    auto shared = std::make_shared<std::string>(std::move(bytes));
-    const Status status = try_send_shared(to, shared);
-    if (!status.ok()) bytes = std::move(*shared);  // nobody else has it
-    return status;
-  }
   Status try_send_shared(PeerId, std::shared_ptr<const std::string> bytes) override {
     zmq::message_t message = message_over(std::move(bytes));
     if (outgoing_.send(message, zmq::send_flags::dontwait)) return ok_status();

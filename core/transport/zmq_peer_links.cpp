@@ -64,13 +64,6 @@ class ZmqPeerLinks final : public PeerLinks {
     return ok_status();
   }
 
-  Status try_send(PeerId to, std::string& bytes) override {
-    auto shared = std::make_shared<std::string>(std::move(bytes));
-    const Status status = try_send_shared(to, shared);
-    if (!status.ok()) bytes = std::move(*shared);  // nobody else has it
-    return status;
-  }
-
   Status try_send_shared(PeerId to, std::shared_ptr<const std::string> bytes) override {
     zmq::message_t message = message_over(std::move(bytes));
     return send_message(to, message);

@@ -116,12 +116,6 @@ void SlowdownTable::fill_rates(std::span<const SubStageKind> kinds, std::span<co
   for (double& rate : rates) rate = 1 / rate;
 }
 
-std::vector<double> SlowdownTable::rates(std::span<const SubStageKind> kinds, std::span<const double> weights) const {
-  std::vector<double> rates(kinds.size());
-  fill_rates(kinds, weights, rates);
-  return rates;
-}
-
 std::vector<SlowdownTable::Row> SlowdownTable::rows() const {
   std::vector<Row> rows;
   for (int first = 0; first < kNumSubStageKinds; ++first) {

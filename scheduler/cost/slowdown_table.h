@@ -35,8 +35,7 @@ class SlowdownTable {
 
   // 1 / factor of each of several sub-stages that run together with these weights: of any number the slowdowns by each
   // single other add up.
-  std::vector<double> rates(std::span<const SubStageKind> kinds, std::span<const double> weights) const;
-  // The same into memory of the caller's, as long as the others.
+  // Written into memory of the caller's, as long as the others.
   void fill_rates(std::span<const SubStageKind> kinds, std::span<const double> weights, std::span<double> rates) const;
 
   struct Row {

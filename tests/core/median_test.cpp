@@ -5,6 +5,7 @@
 namespace jigsaw {
 namespace {
 
+// Nearest rank: of 1 .. 10 five do not exceed 5, nine do not exceed 9.
 TEST(MedianTest, QuantilesAreNearestRanks) {
   const std::vector<double> ten = {10, 9, 8, 7, 6, 5, 4, 3, 2, 1};
   EXPECT_EQ(quantile(ten, 0.5), 5);

@@ -104,6 +104,18 @@ Outcome run(int num_workers, std::uint32_t seed, double death_chance, int deaths
   return {std::move(summary), std::move(recorder), cluster.deaths, cluster.samples_moved};
 }
 
+void expect_same(const Outcome& outcome, const Outcome& reference, std::uint32_t seed) {
+  ASSERT_TRUE(outcome.summary.ok()) << "seed " << seed << ": " << outcome.summary.error().message();
+  ASSERT_EQ(outcome.summary->pipelines.size(), reference.summary->pipelines.size()) << "seed " << seed;
+  for (std::size_t i = 0; i < reference.summary->pipelines.size(); ++i) {
+    ASSERT_EQ(outcome.summary->pipelines[i].weights_hash, reference.summary->pipelines[i].weights_hash)
+        << "seed " << seed << ", pipeline " << i;
+    ASSERT_EQ(outcome.summary->pipelines[i].steps, 5);
+  }
+  ASSERT_EQ(outcome.recorder.samples, reference.recorder.samples) << "seed " << seed;
+  ASSERT_EQ(outcome.recorder.checkpoints, reference.recorder.checkpoints) << "seed " << seed;
+}
+
 TEST(ControllerLossesTest, WhateverDiesTheSameIsTrained) {
   const Outcome reference = run(4, 1, 0, 0);
   ASSERT_TRUE(reference.summary.ok()) << reference.summary.error().message();
@@ -111,15 +123,8 @@ TEST(ControllerLossesTest, WhateverDiesTheSameIsTrained) {
   for (std::uint32_t seed = 1; seed <= 400; ++seed) {
     const Outcome outcome = run(4, seed, 0.03, 3, seed % 2 == 0 ? "lookahead" : "greedy_merge");
     samples_moved += outcome.samples_moved;
-    ASSERT_TRUE(outcome.summary.ok()) << "seed " << seed << ": " << outcome.summary.error().message();
+    ASSERT_NO_FATAL_FAILURE(expect_same(outcome, reference, seed));
     runs_with_deaths += outcome.deaths > 0 ? 1 : 0;
-    for (std::size_t i = 0; i < 2; ++i) {
-      ASSERT_EQ(outcome.summary->pipelines[i].weights_hash, reference.summary->pipelines[i].weights_hash)
-          << "seed " << seed << ", pipeline " << i;
-      ASSERT_EQ(outcome.summary->pipelines[i].steps, 5);
-    }
-    ASSERT_EQ(outcome.recorder.samples, reference.recorder.samples) << "seed " << seed;
-    ASSERT_EQ(outcome.recorder.checkpoints, reference.recorder.checkpoints) << "seed " << seed;
   }
   EXPECT_GT(runs_with_deaths, 300);
   EXPECT_GT(samples_moved, 1000);
@@ -132,15 +137,9 @@ TEST(ControllerLossesTest, WhoeverJoinsOrDiesTheSameIsTrained) {
   const std::vector<std::string> policies = policy_names();
   for (std::uint32_t seed = 1; seed <= 400; ++seed) {
     const Outcome outcome = run(3, seed, 0.02, 2, policies[seed % policies.size()], 8);
-    ASSERT_TRUE(outcome.summary.ok()) << "seed " << seed << ": " << outcome.summary.error().message();
+    ASSERT_NO_FATAL_FAILURE(expect_same(outcome, reference, seed));
     joined += outcome.summary->workers_joined;
     if (outcome.deaths > 0) joined_beside_losses += outcome.summary->workers_joined;
-    for (std::size_t i = 0; i < 2; ++i) {
-      ASSERT_EQ(outcome.summary->pipelines[i].weights_hash, reference.summary->pipelines[i].weights_hash)
-          << "seed " << seed << ", pipeline " << i;
-    }
-    ASSERT_EQ(outcome.recorder.samples, reference.recorder.samples) << "seed " << seed;
-    ASSERT_EQ(outcome.recorder.checkpoints, reference.recorder.checkpoints) << "seed " << seed;
   }
   EXPECT_GT(joined, 400);
   EXPECT_GT(joined_beside_losses, 100);
@@ -153,16 +152,10 @@ TEST(ControllerLossesTest, APipelineThatIsAddedTrainsTheSame) {
   const std::vector<std::string> policies = policy_names();
   for (std::uint32_t seed = 1; seed <= 400; ++seed) {
     const Outcome outcome = run(3, seed, 0.02, 2, policies[seed % policies.size()], 4, true);
-    ASSERT_TRUE(outcome.summary.ok()) << "seed " << seed << ": " << outcome.summary.error().message();
+    ASSERT_NO_FATAL_FAILURE(expect_same(outcome, reference, seed));
     ASSERT_EQ(outcome.recorder.num_added, 1) << "seed " << seed;
     runs_with_deaths += outcome.deaths > 0 ? 1 : 0;
     joined += outcome.summary->workers_joined;
-    for (std::size_t i = 0; i < 2; ++i) {
-      ASSERT_EQ(outcome.summary->pipelines[i].weights_hash, reference.summary->pipelines[i].weights_hash)
-          << "seed " << seed << ", pipeline " << i;
-    }
-    ASSERT_EQ(outcome.recorder.samples, reference.recorder.samples) << "seed " << seed;
-    ASSERT_EQ(outcome.recorder.checkpoints, reference.recorder.checkpoints) << "seed " << seed;
   }
   EXPECT_GT(runs_with_deaths, 200);
   EXPECT_GT(joined, 100);

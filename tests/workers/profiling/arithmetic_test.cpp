@@ -17,7 +17,6 @@ TEST(ArithmeticTest, MeanOfNothingIsZero) {
   EXPECT_EQ(mean(std::vector<double>{1, 2, 6}), 3);
 }
 
-// Nearest rank: of 1 .. 10 five do not exceed 5, nine do not exceed 9.
 TEST(ArithmeticTest, OrderStatisticsStandForEqualParts) {
   EXPECT_THAT(order_statistics({3, 1, 2}, 5), ElementsAre(1, 2, 3));
   std::vector<double> values;
