@@ -8,8 +8,6 @@
 
 #include "core/check.h"
 #include "core/log.h"
-#include "graph/slot_samples.h"
-#include "scheduler/slot_balance.h"
 
 namespace jigsaw {
 namespace {
@@ -322,6 +320,8 @@ Status Controller::on_summed(const wire::UpdateSummed& summed) {
   if (!found->second.in_plan || plan_.node(ref).kind != SubStageKind::kUpdate) {
     return Error(ErrorCode::kCorrupt, "waits for peers in a sub-stage that is no update");
   }
+  log_debug("update.summed", "pipeline={} step={} stage={}", plan_.spec(ref.pipeline).name, ref.step,
+            to_string(plan_.node(ref)));
   plan_.set_waits_for_peers(ref);
   return ok_status();
 }
@@ -580,7 +580,7 @@ Status Controller::fill_work(NodeRef ref, wire::Dispatch& dispatch) {
           participants.push_back(worker);
       }
       for (const PeerId worker : participants) work.add_participants(worker);
-      for (const PeerId owner : share_out(ref.pipeline, work).owners) work.add_slot_owner(owner);
+      for (const PeerId owner : share_out(ref, work).owners) work.add_slot_owner(owner);
       return ok_status();
     }
     case SubStageKind::kCheckpoint:
@@ -593,40 +593,6 @@ Status Controller::fill_work(NodeRef ref, wire::Dispatch& dispatch) {
     case SubStageKind::kReward: break;
   }
   CHECK_FAILED(to_string(node) + " is come to without a dispatch");
-}
-
-const Controller::UpdateShares& Controller::share_out(int pipeline, const wire::UpdateWork& work) {
-  PipelineRun& run = pipelines_[static_cast<std::size_t>(pipeline)];
-  // Every participant must be told the same, whatever was learnt since the first of them.
-  if (run.shares && run.shares->attempt == work.attempt()) return *run.shares;
-  UpdateShares& shares = run.shares.emplace();
-  shares.attempt = work.attempt();
-  const int num_slots = plan_.spec(pipeline).grad_slots, num_workers = work.participants_size();
-  std::vector<double> predicted_s;
-  for (int slot = 0; slot < num_slots; ++slot) {
-    TokenSums& sums = shares.samples.emplace_back();
-    const auto [begin, end] = samples_of_slot(work.trajectories_size(), num_slots, slot);
-    for (int sample = begin; sample < end; ++sample) sums.add(work.trajectories(sample).tokens_size());
-    predicted_s.push_back(run.training_work.of(sums));
-  }
-  const std::vector<std::uint32_t> owners = balanced_slot_owners(predicted_s, num_workers);
-  log_debug("update.shared_out", "pipeline={} update={} workers={} imbalance={:.3f} equal_runs={:.3f}",
-            plan_.spec(pipeline).name, work.update(), num_workers, imbalance(predicted_s, owners, num_workers),
-            imbalance(predicted_s, slot_owners(num_slots, num_workers), num_workers));
-  for (const std::uint32_t owner : owners) shares.owners.push_back(work.participants(static_cast<int>(owner) - 1));
-  return shares;
-}
-
-void Controller::observe_training(int pipeline, PeerId worker, double busy_s) {
-  PipelineRun& run = pipelines_[static_cast<std::size_t>(pipeline)];
-  if (!run.shares) return;
-  TokenSums trained;
-  for (std::size_t slot = 0; slot < run.shares->owners.size(); ++slot) {
-    if (run.shares->owners[slot] != worker) continue;
-    trained.tokens += run.shares->samples[slot].tokens;
-    trained.squares += run.shares->samples[slot].squares;
-  }
-  run.training_work.observe(trained, busy_s);
 }
 
 Status Controller::send_dispatch(wire::ToWorker& message, const Dispatched& dispatched) {

@@ -180,7 +180,11 @@ class Controller {
   Status reshare(const ShareChange& change);
   Status dispatch(const DispatchChoice& choice);
   Status fill_work(NodeRef ref, wire::Dispatch& dispatch);
-  const UpdateShares& share_out(int pipeline, const wire::UpdateWork& work);
+  // Who computes which slot of an update, in scheduler/controller_updates.cpp.
+  const UpdateShares& share_out(NodeRef update, const wire::UpdateWork& work);
+  double others_on(PeerId worker) const;
+  void expect_shares(NodeRef update, const UpdateShares& shares);
+  static TokenSums trained_by(const UpdateShares& shares, PeerId worker);
   void observe_training(int pipeline, PeerId worker, double busy_s);
   // Optimizer updates made before a step's first one, and before those whose weights its rollout uses.
   std::int64_t version_before(int pipeline, std::int64_t step) const;

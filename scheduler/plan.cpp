@@ -8,6 +8,8 @@ namespace jigsaw {
 namespace {
 
 constexpr int kNamesMax = 4;  // told of what a pipeline waits for
+// Part of what a node was expected to take that is still left when it takes longer.
+constexpr double kLateEnd = 0.05;
 
 }  // namespace
 
@@ -354,6 +356,29 @@ Plan::Progress& Plan::mutable_progress_of(NodeRef ref) { return const_cast<Progr
 double Plan::work_done_s(NodeRef ref, Clock::TimePoint now) const {
   const Progress& progress = progress_of(ref);
   return progress.work_s + progress.rate * std::chrono::duration<double>(now - progress.since).count();
+}
+
+void Plan::set_expected(NodeRef ref, double seconds) { step_run(ref).expected_s[ref.node] = seconds; }
+
+double Plan::seconds_of(NodeRef ref) const {
+  const auto& expected_s = step_run(ref).expected_s;
+  const auto known = expected_s.find(ref.node);
+  return known != expected_s.end() ? known->second : forecast(ref.pipeline).seconds_of(ref.node);
+}
+
+double Plan::remaining_s(NodeRef ref, Clock::TimePoint now) const {
+  if (waits_for_peers(ref)) return 0;  // what follows waits for all of its layer
+  const Forecast& its_forecast = forecast(ref.pipeline);
+  // Of a running tail the sequences that still run tell more than how long it has been running.
+  if (const auto its_sequences = sequences(ref, now); its_sequences && !its_forecast.tail.empty()) {
+    const RunningSequences left = its_forecast.tail.after(its_sequences->running, its_sequences->work_since_s);
+    return its_forecast.tail.remaining({&left, 1}).mean_s();
+  }
+  const double done_s = work_done_s(ref, now);
+  const auto& expected_s = step_run(ref).expected_s;
+  const auto known = expected_s.find(ref.node);
+  if (known == expected_s.end()) return its_forecast.remaining_s(ref.node, done_s);
+  return std::max(known->second - done_s, kLateEnd * known->second);
 }
 
 void Plan::set_rate(NodeRef ref, double rate, Clock::TimePoint now) {

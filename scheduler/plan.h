@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <span>
@@ -94,6 +95,11 @@ class Plan {
   // What the last steps say of the next ones; empty until there are any.
   const Forecast& forecast(int pipeline) const { return runs_[static_cast<std::size_t>(pipeline)].forecast; }
   void set_forecast(int pipeline, Forecast forecast);
+  // What a node's samples say that it takes, in seconds of work: more than the steps before it can.
+  void set_expected(NodeRef ref, double seconds);
+  // What a node that has not started takes, and what a running one still does, as far as is known.
+  double seconds_of(NodeRef ref) const;
+  double remaining_s(NodeRef ref, Clock::TimePoint now) const;
   Clock::TimePoint ready_since(NodeRef ref) const;  // of a ready node
   // Of running nodes: weight against others on the worker, since when, and the seconds of work (alone, on the whole
   // worker) that they have behind them.
@@ -148,7 +154,8 @@ class Plan {
     std::vector<Clock::TimePoint> ready_since;
     std::vector<int> open_barriers;  // nodes that each barrier still waits for
     std::array<int, kNumSubStageKinds> open_kinds{}, started_kinds{};
-    std::vector<int> gated;  // waiting for edges from other steps only
+    std::vector<int> gated;              // waiting for edges from other steps only
+    std::map<int, double> expected_s{};  // by node, where it is known
     int num_open = 0, num_started = 0;
   };
   struct Run {

@@ -17,8 +17,9 @@ constexpr int kStepsMax = 2000;       // of the search; each makes the busiest w
 // An assignment under change.
 class Assignment {
  public:
-  Assignment(std::span<const double> work, int num_workers, std::vector<std::uint32_t> owners)
-      : work_(work), owners_(std::move(owners)), loads_(static_cast<std::size_t>(num_workers) + 1) {
+  // others: by worker, [0] unused.
+  Assignment(std::span<const double> work, std::vector<double> others, std::vector<std::uint32_t> owners)
+      : work_(work), owners_(std::move(owners)), loads_(std::move(others)) {
     for (std::size_t slot = 0; slot < owners_.size(); ++slot) loads_[owners_[slot]] += work_[slot];
   }
 
@@ -100,14 +101,14 @@ struct TreeRange {
 };
 
 // The nodes of most work first, each to whoever has least to do by then.
-std::vector<std::uint32_t> longest_first(std::vector<TreeRange> nodes, std::size_t num_slots, int num_workers) {
+std::vector<std::uint32_t> longest_first(std::vector<TreeRange> nodes, std::size_t num_slots,
+                                         std::vector<double> loads) {
   std::stable_sort(nodes.begin(), nodes.end(), [](const TreeRange& a, const TreeRange& b) { return a.work > b.work; });
-  std::vector<double> loads(static_cast<std::size_t>(num_workers));
   std::vector<std::uint32_t> owners(num_slots);
   for (const TreeRange& node : nodes) {
-    const auto least = std::min_element(loads.begin(), loads.end());
+    const auto least = std::min_element(loads.begin() + 1, loads.end());
     *least += node.work;
-    const auto owner = static_cast<std::uint32_t>(1 + (least - loads.begin()));
+    const auto owner = static_cast<std::uint32_t>(least - loads.begin());
     std::fill_n(owners.begin() + static_cast<std::ptrdiff_t>(node.slot), node.width, owner);
   }
   return owners;
@@ -115,7 +116,7 @@ std::vector<std::uint32_t> longest_first(std::vector<TreeRange> nodes, std::size
 
 // Cuts the tree into ever smaller nodes, that of most work first, and deals them out each time; the best of all. The
 // first cuts leave few sums, the last ones are single slots.
-Assignment packed_nodes(std::span<const double> work, int num_workers, Assignment best) {
+Assignment packed_nodes(std::span<const double> work, const std::vector<double>& others, Assignment best) {
   const auto node_of = [&](std::size_t slot, std::size_t width) {
     width = std::min(width, work.size() - slot);
     const auto begin = work.begin() + static_cast<std::ptrdiff_t>(slot);
@@ -123,7 +124,7 @@ Assignment packed_nodes(std::span<const double> work, int num_workers, Assignmen
   };
   std::vector<TreeRange> nodes = {node_of(0, work.size())};
   for (;;) {
-    Assignment dealt(work, num_workers, longest_first(nodes, work.size(), num_workers));
+    Assignment dealt(work, others, longest_first(nodes, work.size(), others));
     if (dealt.busiest_load() < best.busiest_load() && dealt.is_allowed()) best = std::move(dealt);
     const auto largest = std::max_element(nodes.begin(), nodes.end(), [](const TreeRange& a, const TreeRange& b) {
       return (a.width > 1 ? a.work : -1.0) < (b.width > 1 ? b.work : -1.0);
@@ -167,10 +168,13 @@ HeldSums held_sums_max(int num_slots) {
   return {.most = levels + 1, .at_end = std::max(1, levels)};
 }
 
-std::vector<std::uint32_t> balanced_slot_owners(std::span<const double> work, int num_workers) {
-  CHECK(!work.empty() && num_workers >= 1);
-  const Assignment equal_runs(work, num_workers, slot_owners(static_cast<int>(work.size()), num_workers));
-  Assignment best = packed_nodes(work, num_workers, equal_runs);
+std::vector<std::uint32_t> balanced_slot_owners(std::span<const double> work, int num_workers,
+                                                std::span<const double> others) {
+  CHECK(!work.empty() && num_workers >= 1 && (others.empty() || std::ssize(others) == num_workers));
+  std::vector<double> loads(static_cast<std::size_t>(num_workers) + 1);
+  std::ranges::copy(others, loads.begin() + 1);
+  const Assignment equal_runs(work, loads, slot_owners(static_cast<int>(work.size()), num_workers));
+  Assignment best = packed_nodes(work, loads, equal_runs);
   best.improve();
   Assignment improved_runs = equal_runs;
   improved_runs.improve();

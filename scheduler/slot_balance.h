@@ -24,8 +24,10 @@ HeldSums held_sums_max(int num_slots);
 
 // Workers 1 .. num_workers by slot, for the predicted `work` of each slot. Starts from equal runs of neighbours, which
 // leave the fewest sums to exchange, and departs from them only where the busiest worker then has at least 2 % less to
-// do.
-std::vector<std::uint32_t> balanced_slot_owners(std::span<const double> work, int num_workers);
+// do. `others`: by worker, the first one's first, what else has to be done there beside it, in units of `work`; empty =
+// nothing anywhere.
+std::vector<std::uint32_t> balanced_slot_owners(std::span<const double> work, int num_workers,
+                                                std::span<const double> others = {});
 
 // Work of the busiest worker over the mean; 1 is perfect, and for work of nothing.
 double imbalance(std::span<const double> work, std::span<const std::uint32_t> owners, int num_workers);

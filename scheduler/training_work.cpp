@@ -48,9 +48,10 @@ void TrainingWork::observe(const TokenSums& sums, double seconds) {
   if (std::isfinite(linear) && linear > 0 && quadratic >= 0 && constant >= 0) {
     linear_ = linear;
     quadratic_ = quadratic / kUnit;
+    constant_ = constant * kUnit;
   } else {
     linear_ = with_seconds_[0] / products_[0][0];
-    quadratic_ = 0;
+    quadratic_ = constant_ = 0;
   }
 }
 

@@ -24,15 +24,17 @@ class TrainingWork {
   void observe(const TokenSums& sums, double seconds);
   // Predicted seconds, without the constant; before anything was observed, a second a token.
   double of(const TokenSums& sums) const { return quadratic_ * sums.squares + linear_ * sums.tokens; }
+  bool has_observed() const { return products_[0][0] > 0; }
 
   double quadratic() const { return quadratic_; }  // a, never below 0
   double linear() const { return linear_; }        // b, never below 0
+  double constant() const { return constant_; }    // c, never below 0
 
  private:
   // Normal equations of least squares for (b, a, c), with squares and c in units of kUnit tokens.
   std::array<std::array<double, 3>, 3> products_{};
   std::array<double, 3> with_seconds_{};
-  double quadratic_ = 0, linear_ = 1;
+  double quadratic_ = 0, linear_ = 1, constant_ = 0;
 };
 
 }  // namespace jigsaw

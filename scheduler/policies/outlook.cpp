@@ -320,17 +320,6 @@ void Outlook::add_joint(const std::vector<int>& waits_for, std::vector<int> rele
   joints_.push_back(std::move(joint));
 }
 
-// Of a running tail the sequences that still run tell more than how long it has been running.
-double Outlook::remaining_s(NodeRef ref) const {
-  if (plan_.waits_for_peers(ref)) return 0;  // what follows waits for all of its layer
-  const Forecast& forecast = plan_.forecast(ref.pipeline);
-  if (const auto sequences = plan_.sequences(ref, now_); sequences && !forecast.tail.empty()) {
-    const RunningSequences running = forecast.tail.after(sequences->running, sequences->work_since_s);
-    return forecast.tail.remaining({&running, 1}).mean_s();
-  }
-  return forecast.remaining_s(ref.node, plan_.work_done_s(ref, now_));
-}
-
 void Outlook::add_pipeline(int pipeline) {
   const Window& window = plan_.window(pipeline);
   for (std::int64_t step = window.first_step(); step <= window.last_step(); ++step) add_step(pipeline, step);
@@ -339,7 +328,6 @@ void Outlook::add_pipeline(int pipeline) {
 
 void Outlook::add_step(int pipeline, std::int64_t step) {
   const Graph& graph = plan_.window(pipeline).graph(step);
-  const Forecast& forecast = plan_.forecast(pipeline);
   std::vector<std::vector<int>> waits_for(graph.barriers().size()), releases(graph.barriers().size());
   std::vector<int>& first_ids = first_ids_[static_cast<std::size_t>(pipeline)].emplace_back();
   for (std::size_t place = 0; place < workers_.size(); ++place) {
@@ -356,7 +344,7 @@ void Outlook::add_step(int pipeline, std::int64_t step) {
                         : state == NodeState::kReady   ? State::kReady
                                                        : State::kWaiting);
       const bool runs = state == NodeState::kRunning;
-      left_s_.push_back(state == NodeState::kDone ? 0 : runs ? remaining_s(ref) : forecast.seconds_of(index));
+      left_s_.push_back(state == NodeState::kDone ? 0 : runs ? plan_.remaining_s(ref, now_) : plan_.seconds_of(ref));
       weights_.push_back(runs ? plan_.share(ref) : 1);
       waits_.push_back(0);
       if (node.closes >= 0) waits_for[static_cast<std::size_t>(node.closes)].push_back(id);

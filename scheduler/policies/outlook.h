@@ -86,7 +86,6 @@ class Outlook {
   Sim& fresh_sim(BasePolicy base) const;
 
   void add_pipeline(int pipeline);
-  double remaining_s(NodeRef ref) const;
   void merge(Sim& sim, const std::vector<std::pair<NodeRef, NodeRef>>& merges) const;
   void add_joint(const std::vector<int>& waits_for, std::vector<int> releases);
   void add_step(int pipeline, std::int64_t step);

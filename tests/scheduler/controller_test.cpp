@@ -109,6 +109,21 @@ TEST_F(ControllerTest, ReferenceLogProbsReachTheUpdate) {
   EXPECT_EQ(recorder.steps.at(0).trajectories[3].ref_logprobs_size(), 2);
 }
 
+// Its slots would be shared out evenly, were it not for what the other pipeline still does on worker 1.
+TEST_F(ControllerTest, AWorkerThatHasOtherWorkTrainsLessOfAnUpdate) {
+  PipelineSpec a = spec_of("a", 2), b = spec_of("b", 2);
+  a.grad_slots = 4;
+  // b's rollout of step 2 goes on, on worker 1, until a's update of step 2 has begun, and a's does until b's has begun.
+  cluster.holds = [&](PeerId worker, const wire::Dispatch& dispatch) {
+    if (dispatch.step() != 2 || !dispatch.has_rollout()) return false;
+    if (dispatch.pipeline() == 0) return std::ranges::count(cluster.log, "rollout@1 p1 s2") == 0;
+    return worker == 1 && !cluster.slot_owners.contains({0, 2});
+  };
+  ASSERT_TRUE(run({a, b}).ok());
+  EXPECT_THAT((cluster.slot_owners.at({0, 1})), ElementsAre(1, 1, 2, 2));
+  EXPECT_EQ(std::ranges::count((cluster.slot_owners.at({0, 2})), 1u), 1);
+}
+
 TEST_F(ControllerTest, ADoubledSampleEndsTheRun) {
   cluster.double_sample = true;
   const auto summary = run({spec_of("a", 1)});

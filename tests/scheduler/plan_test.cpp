@@ -76,6 +76,19 @@ TEST(PlanTest, WorkIsTimeTimesRate) {
   EXPECT_DOUBLE_EQ(plan.work_done_s(ref, at(20)), 2 + 8 * 0.5);
 }
 
+TEST(PlanTest, WhatItsSamplesSayOfANodeCountsMoreThanTheStepsBefore) {
+  Plan plan({spec_of(2)}, std::vector<std::int64_t>{1}, 1);
+  const NodeRef ref = *plan.ready().begin();
+  plan.set_forecast(0, {.seconds = {4.0}, .samples = {{3.0, 5.0}}});
+  EXPECT_DOUBLE_EQ(plan.seconds_of(ref), 4);
+  plan.start(ref, 1, kNow);
+  EXPECT_DOUBLE_EQ(plan.remaining_s(ref, kNow + std::chrono::seconds(4)), 1) << "the longer one of the two";
+  plan.set_expected(ref, 10);
+  EXPECT_DOUBLE_EQ(plan.seconds_of(ref), 10);
+  EXPECT_DOUBLE_EQ(plan.remaining_s(ref, kNow + std::chrono::seconds(4)), 6);
+  EXPECT_DOUBLE_EQ(plan.remaining_s(ref, kNow + std::chrono::seconds(40)), 0.5) << "it is late";
+}
+
 TEST(PlanTest, AdvancesThroughTheStepsToTheEnd) {
   Plan plan({spec_of(2)}, std::vector<std::int64_t>{1}, 1);
   std::vector<std::int64_t> steps;

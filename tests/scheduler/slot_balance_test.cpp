@@ -85,6 +85,15 @@ TEST(SlotBalanceTest, ALongSlotGetsAWorkerOfItsOwn) {
   EXPECT_EQ(std::ranges::count(owners, owners[1]), 1);
 }
 
+TEST(SlotBalanceTest, WhoHasOtherWorkGetsLess) {
+  const std::vector<double> busy = {2, 0};
+  EXPECT_THAT(balanced_slot_owners(std::vector{3.0, 1.0}, 2, busy), ElementsAre(2, 1));
+  EXPECT_THAT(balanced_slot_owners(std::vector{1.0, 3.0}, 2, busy), ElementsAre(1, 2));
+  const Owners owners = balanced_slot_owners(std::vector<double>(8, 1.0), 2, busy);
+  EXPECT_EQ(std::ranges::count(owners, 1u), 3);
+  EXPECT_TRUE(is_allowed(owners, 2));
+}
+
 TEST(SlotBalanceTest, SmallCasesAreWithinATenthOfTheOptimumAndMostlyThere) {
   std::mt19937 generator(3);
   std::lognormal_distribution<double> lengths(0.0, 1.0);

@@ -41,14 +41,17 @@ class FakeCluster : public Transport {
   std::string other_hash_when_ready;   // what workers that start claim from now on
   std::string failure;                 // worker 1 fails with this at its next dispatch
   std::string checkpoint_warning;
-  std::function<void()> on_checkpoint;        // a worker is told to write one; may be null
+  std::function<void()> on_checkpoint;  // a worker is told to write one; may be null
+  // Dispatches that are answered once this is false of them and nothing else happens; may be null.
+  std::function<bool(PeerId, const wire::Dispatch&)> holds;
   int num_added = 1;                          // pipelines that an Extend brings
   std::map<PeerId, std::string> cannot_load;  // what workers say of an Extend
   std::vector<PeerId> loads_forever;          // of an Extend
   std::vector<std::uint32_t> forgotten;       // Forget messages
   int hold_after = -1;                        // dispatches answered before workers stop answering; -1 = all
 
-  std::vector<std::string> log;  // "rollout@1 p0 s1"
+  std::vector<std::string> log;                                                       // "rollout@1 p0 s1"
+  std::map<std::pair<std::uint32_t, std::int64_t>, std::vector<PeerId>> slot_owners;  // by pipeline, step
   std::vector<std::string> resumed_from;
   std::vector<std::string> turned_away;  // reasons
   int shutdowns = 0;
@@ -69,6 +72,13 @@ class FakeCluster : public Transport {
   }
 
   Result<std::optional<ReceivedMessage>> receive(std::chrono::milliseconds wait) override {
+    if (queue_.empty() && holds) {
+      std::erase_if(held_, [&](const auto& held) {
+        if (holds(held.first, held.second)) return false;
+        answer(held.first, held.second);
+        return true;
+      });
+    }
     if (queue_.empty()) {
       if (wait.count() == 0) return std::optional<ReceivedMessage>();
       clock_.advance(wait);
@@ -123,7 +133,11 @@ class FakeCluster : public Transport {
     if (dispatch.has_checkpoint() && on_checkpoint) on_checkpoint();
     log.push_back(kinds.at(dispatch.work_case()) + "@" + std::to_string(worker) + " p" +
                   std::to_string(dispatch.pipeline()) + " s" + std::to_string(dispatch.step()));
-    if (hold_after == 0 && !dispatch.has_checkpoint()) {
+    if (dispatch.has_update()) {
+      slot_owners[{dispatch.pipeline(), dispatch.step()}].assign(dispatch.update().slot_owner().begin(),
+                                                                 dispatch.update().slot_owner().end());
+    }
+    if ((hold_after == 0 && !dispatch.has_checkpoint()) || (holds && holds(worker, dispatch))) {
       held_.emplace_back(worker, dispatch);
       return;
     }
