@@ -70,6 +70,16 @@ bool spin_until(F&& is_over, std::chrono::nanoseconds at_most) {
   }
 }
 
+// Some schedulers leave two threads on one core, and the one beside it idle, for as long as both run: packing saves
+// energy. A thread that may run elsewhere leaves `cpu` at once, and may come back.
+void leave_cpu(int cpu) {
+  cpu_set_t all;
+  if (sched_getaffinity(0, sizeof all, &all) != 0 || CPU_COUNT(&all) < 2) return;
+  cpu_set_t others = all;
+  CPU_CLR(static_cast<std::size_t>(cpu), &others);
+  if (sched_setaffinity(0, sizeof others, &others) == 0) (void)sched_setaffinity(0, sizeof all, &all);
+}
+
 }  // namespace
 
 std::vector<int> usable_cpus() {
@@ -107,6 +117,7 @@ struct Lane::Arena {
     body = &its_body;
     count = of_count;
     num_left.store(parts, std::memory_order_relaxed);
+    caller_cpu.store(sched_getcpu(), std::memory_order_relaxed);
     state.store(pack((state.load() >> 32) + 1, parts));
     const std::int64_t missing = parts - 1 - num_called.load();
     if (missing > 0) {
@@ -124,6 +135,7 @@ struct Lane::Arena {
 
  private:
   static constexpr std::chrono::microseconds kStay{200};
+  static constexpr std::chrono::milliseconds kPartAgainAfter{5};
   static constexpr std::uint64_t kPartsMax = std::uint64_t{1} << 16;
 
   // In one word, so that nobody takes a part of a job that is over: the job's number, its parts, and those not taken.
@@ -147,8 +159,20 @@ struct Lane::Arena {
     return true;
   }
 
+  // Helpers that have come to share the caller's core leave it; not for every job, where all cores are taken.
+  void part_from_caller(std::chrono::steady_clock::time_point& parted) const {
+    const int cpu = sched_getcpu();
+    if (cpu < 0 || cpu != caller_cpu.load(std::memory_order_relaxed)) return;
+    const auto now = std::chrono::steady_clock::now();
+    if (now - parted < kPartAgainAfter) return;
+    parted = now;
+    leave_cpu(cpu);
+  }
+
   void help() {
+    std::chrono::steady_clock::time_point parted;
     while (true) {
+      part_from_caller(parted);
       while (take_part()) continue;
       const auto has_parts = [this] { return not_taken(state.load()) > 0 || is_ending.load(); };
       if (spin_until(has_parts, kStay) && !is_ending.load()) continue;
@@ -164,6 +188,7 @@ struct Lane::Arena {
   std::atomic<std::uint64_t> state{0};
   std::atomic<std::int64_t> num_left{0};    // parts that are not done
   std::atomic<std::int64_t> num_called{0};  // helpers that are here, or on their way: a busy system may let them wait
+  std::atomic<int> caller_cpu{-1};
   std::atomic<bool> is_ending{false};
   tbb::task_group helpers;
 };

@@ -43,6 +43,123 @@ Unit find_unit(const std::vector<std::int64_t>& begins, std::int64_t unit) {
   return {sequence, unit - begins[sequence]};
 }
 
+// ---- Backward -------------------------------------------------------------------------------------------------------
+
+// Where each sequence's part of the prefix scratch begins: [rows of its prefix][dk, dv][num_kv_heads * head_dim]; the
+// last entry is the size of all.
+std::vector<std::size_t> prefix_begins(const AttentionShape& shape, std::span<const AttentionBackwardRows> sequences) {
+  std::vector<std::size_t> begins = {0};
+  for (const AttentionBackwardRows& rows : sequences) {
+    const int prefix_rows = rows.prefix < 0 ? 0 : sequences[static_cast<std::size_t>(rows.prefix)].num_rows;
+    begins.push_back(begins.back() + 2 * static_cast<std::size_t>(prefix_rows) *
+                                         static_cast<std::size_t>(shape.num_kv_heads * shape.head_dim));
+  }
+  return begins;
+}
+
+bool is_prefix(std::span<const AttentionBackwardRows> sequences, std::size_t place) {
+  return std::ranges::any_of(sequences, [&](const AttentionBackwardRows& rows) {
+    return rows.prefix >= 0 && static_cast<std::size_t>(rows.prefix) == place;
+  });
+}
+
+// One kv head of one sequence.
+struct BackwardOfHead {
+  const AttentionShape& shape;
+  const AttentionBackwardStrides& strides;
+  const AttentionBackwardRows& rows;
+  std::int64_t kv_head;
+
+  std::ptrdiff_t kv_offset() const { return kv_head * shape.head_dim; }
+
+  void run() const {
+    AttentionBackwardTask task = task_of(rows.num_rows, 0);
+    task.k = rows.k + kv_offset();
+    task.v = rows.v + kv_offset();
+    task.dk = rows.dk + kv_offset();
+    task.dv = rows.dv + kv_offset();
+    task.kv_stride = strides.kv;
+    task.dkv_stride = strides.dkv;
+    task.scratch = thread_scratch(kernel_table().attention_backward_scratch_floats(task.num_positions, shape.head_dim));
+    kernel_table().attention_backward(task);
+  }
+
+  // Keys and values of the prefix and its own rows side by side; what the prefix gets goes to `prefix_sums`.
+  void run_after(const AttentionBackwardRows& prefix, float* prefix_sums) const {
+    const std::ptrdiff_t width = shape.head_dim, kv_size = shape.num_kv_heads * width;
+    const std::ptrdiff_t before = prefix.num_rows, all = before + rows.num_rows;
+    AttentionBackwardTask task = task_of(static_cast<int>(all), prefix.num_rows);
+    const std::size_t scratch_floats =
+        kernel_table().attention_backward_scratch_floats(task.num_positions, shape.head_dim);
+    float* const k = thread_scratch(scratch_floats + 4 * static_cast<std::size_t>(all * width));
+    float *const v = k + all * width, *const dk = v + all * width, *const dv = dk + all * width;
+    task.scratch = dv + all * width;
+    const auto gather = [&](const AttentionBackwardRows& from, std::ptrdiff_t begin) {
+      for (std::ptrdiff_t row = 0; row < from.num_rows; ++row) {
+        std::copy_n(from.k + row * strides.kv + kv_offset(), width, k + (begin + row) * width);
+        std::copy_n(from.v + row * strides.kv + kv_offset(), width, v + (begin + row) * width);
+      }
+    };
+    gather(prefix, 0);
+    gather(rows, before);
+    task.k = k;
+    task.v = v;
+    task.dk = dk;
+    task.dv = dv;
+    task.kv_stride = task.dkv_stride = width;
+    kernel_table().attention_backward(task);
+    for (std::ptrdiff_t row = 0; row < before; ++row) {
+      std::copy_n(dk + row * width, width, prefix_sums + 2 * row * kv_size + kv_offset());
+      std::copy_n(dv + row * width, width, prefix_sums + (2 * row + 1) * kv_size + kv_offset());
+    }
+    for (std::ptrdiff_t row = 0; row < rows.num_rows; ++row) {
+      std::copy_n(dk + (before + row) * width, width, rows.dk + row * strides.dkv + kv_offset());
+      std::copy_n(dv + (before + row) * width, width, rows.dv + row * strides.dkv + kv_offset());
+    }
+  }
+
+ private:
+  AttentionBackwardTask task_of(int num_positions, int query_begin) const {
+    AttentionBackwardTask task;
+    task.num_positions = num_positions;
+    task.query_begin = query_begin;
+    task.group = shape.num_heads / shape.num_kv_heads;
+    task.head_dim = shape.head_dim;
+    task.sliding_window = shape.sliding_window;
+    task.scale = shape.scale;
+    const std::ptrdiff_t q_offset = kv_offset() * task.group;
+    task.q = rows.q + q_offset;
+    task.out = rows.out + q_offset;
+    task.dout = rows.dout + q_offset;
+    task.dq = rows.dq + q_offset;
+    task.q_stride = strides.q;
+    task.out_stride = strides.out;
+    task.dq_stride = strides.dq;
+    return task;
+  }
+};
+
+// Onto dk and dv of a prefix, what those after it have for it, one after the other.
+void add_prefix_sums(Lane& lane, const AttentionShape& shape, const AttentionBackwardStrides& strides,
+                     std::span<const AttentionBackwardRows> sequences, std::size_t root,
+                     std::span<const std::size_t> begins, const float* prefix_scratch) {
+  const AttentionBackwardRows& prefix = sequences[root];
+  const std::ptrdiff_t kv_size = shape.num_kv_heads * shape.head_dim;
+  const auto add = [&](const float* from, float* to) {
+    for (std::ptrdiff_t i = 0; i < kv_size; ++i) to[i] += from[i];
+  };
+  for_each_range(lane, prefix.num_rows, 2 * kv_size * std::ssize(sequences), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t row = begin; row < end; ++row) {
+      for (std::size_t place = root + 1; place < sequences.size(); ++place) {
+        if (sequences[place].prefix != static_cast<int>(root)) continue;
+        const float* const sums = prefix_scratch + begins[place] + 2 * row * kv_size;
+        add(sums, prefix.dk + row * strides.dkv);
+        add(sums + kv_size, prefix.dv + row * strides.dkv);
+      }
+    }
+  });
+}
+
 }  // namespace
 
 std::size_t kv_block_floats(int num_kv_heads, int head_dim) {
@@ -105,38 +222,30 @@ void attention(Lane& lane, const AttentionShape& shape, std::span<const Attentio
   });
 }
 
+std::size_t attention_backward_prefix_floats(const AttentionShape& shape,
+                                             std::span<const AttentionBackwardRows> sequences) {
+  return prefix_begins(shape, sequences).back();
+}
+
 void attention_backward(Lane& lane, const AttentionShape& shape, std::span<const AttentionBackwardRows> sequences,
-                        const AttentionBackwardStrides& strides) {
+                        const AttentionBackwardStrides& strides, float* prefix_scratch) {
   check_shape(shape);
-  const KernelTable& kernels = kernel_table();
   const std::int64_t kv_heads = shape.num_kv_heads;
+  const std::vector<std::size_t> begins = prefix_begins(shape, sequences);
   for_each_item(lane, static_cast<std::int64_t>(sequences.size()) * kv_heads, [&](std::int64_t item) {
-    const AttentionBackwardRows& rows = sequences[static_cast<std::size_t>(item / kv_heads)];
+    const auto place = static_cast<std::size_t>(item / kv_heads);
+    const AttentionBackwardRows& rows = sequences[place];
     if (rows.num_rows == 0) return;
-    AttentionBackwardTask task;
-    task.num_rows = rows.num_rows;
-    task.group = shape.num_heads / shape.num_kv_heads;
-    task.head_dim = shape.head_dim;
-    task.sliding_window = shape.sliding_window;
-    task.scale = shape.scale;
-    const std::ptrdiff_t kv_offset = item % kv_heads * shape.head_dim;
-    const std::ptrdiff_t q_offset = kv_offset * task.group;
-    task.q = rows.q + q_offset;
-    task.k = rows.k + kv_offset;
-    task.v = rows.v + kv_offset;
-    task.out = rows.out + q_offset;
-    task.dout = rows.dout + q_offset;
-    task.dq = rows.dq + q_offset;
-    task.dk = rows.dk + kv_offset;
-    task.dv = rows.dv + kv_offset;
-    task.q_stride = strides.q;
-    task.kv_stride = strides.kv;
-    task.out_stride = strides.out;
-    task.dq_stride = strides.dq;
-    task.dkv_stride = strides.dkv;
-    task.scratch = thread_scratch(kernels.attention_backward_scratch_floats(rows.num_rows, shape.head_dim));
-    kernels.attention_backward(task);
+    const BackwardOfHead head{shape, strides, rows, item % kv_heads};
+    if (rows.prefix < 0) {
+      head.run();
+    } else {
+      head.run_after(sequences[static_cast<std::size_t>(rows.prefix)], prefix_scratch + begins[place]);
+    }
   });
+  for (std::size_t root = 0; root < sequences.size(); ++root) {
+    if (is_prefix(sequences, root)) add_prefix_sums(lane, shape, strides, sequences, root, begins, prefix_scratch);
+  }
 }
 
 }  // namespace jigsaw::kernels

@@ -131,18 +131,24 @@ struct AttentionShape {
 void attention(Lane& lane, const AttentionShape& shape, std::span<const AttentionRows> sequences,
                std::ptrdiff_t q_stride, std::ptrdiff_t out_stride);
 
-// Backward for whole sequences (positions 0 .. num_rows-1); recomputes the probabilities row by row.
-// dq, dk, dv are written (not accumulated). k and v rows are given as in the forward pass: [num_kv_heads * head_dim].
+// Backward for whole sequences; recomputes the probabilities row by row. dq, dk, dv are written (not accumulated). k
+// and v rows are given as in the forward pass: [num_kv_heads * head_dim].
 struct AttentionBackwardRows {
   int num_rows = 0;
   const float *q = nullptr, *k = nullptr, *v = nullptr, *out = nullptr, *dout = nullptr;
   float *dq = nullptr, *dk = nullptr, *dv = nullptr;
+  // Place in the list of a sequence (without a prefix itself) whose rows are the first positions of this one, before
+  // its own; -1: none. Their dk and dv are the sums over all that they are a prefix of, in the list's order.
+  int prefix = -1;
 };
 struct AttentionBackwardStrides {
   std::ptrdiff_t q = 0, kv = 0, out = 0, dq = 0, dkv = 0;  // dout uses `out`
 };
 void attention_backward(Lane& lane, const AttentionShape& shape, std::span<const AttentionBackwardRows> sequences,
-                        const AttentionBackwardStrides& strides);
+                        const AttentionBackwardStrides& strides, float* prefix_scratch);
+// Floats of prefix_scratch; 0 where no sequence has a prefix.
+std::size_t attention_backward_prefix_floats(const AttentionShape& shape,
+                                             std::span<const AttentionBackwardRows> sequences);
 
 // ---- Log-softmax over the vocabulary -----------------------------------------------------------------------------
 struct LogSoftmaxStats {

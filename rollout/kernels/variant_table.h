@@ -45,7 +45,9 @@ struct AttentionTask {
 
 // One kv head of one whole sequence; pointers stand at the first head of the group.
 struct AttentionBackwardTask {
-  int num_rows = 0, group = 1, head_dim = 0, sliding_window = 0;
+  // Positions 0 .. num_positions-1 have keys and values, those from query_begin on queries, which q, out, dout and dq
+  // begin with.
+  int num_positions = 0, query_begin = 0, group = 1, head_dim = 0, sliding_window = 0;
   float scale = 0;
   const float *q = nullptr, *k = nullptr, *v = nullptr, *out = nullptr, *dout = nullptr;
   float *dq = nullptr, *dk = nullptr, *dv = nullptr;
@@ -66,7 +68,7 @@ struct KernelTable {
 
   std::size_t (*attention_scratch_floats)(int head_dim, int num_positions);
   void (*attention)(const AttentionTask& task);
-  std::size_t (*attention_backward_scratch_floats)(int num_rows, int head_dim);
+  std::size_t (*attention_backward_scratch_floats)(int num_positions, int head_dim);
   void (*attention_backward)(const AttentionBackwardTask& task);
 
   void (*add)(std::size_t count, const float* a, const float* b, float* out);

@@ -65,4 +65,30 @@ void AttentionPlan::run(Lane& lane, const ModelConfig& config, std::size_t layer
   kernels::attention(lane, attention_shape(config), rows_, stride, q_size);
 }
 
+void AttentionPlan::backward(Lane& lane, const ModelConfig& config, const Backward& values) {
+  const std::ptrdiff_t q_size = config.q_size(), kv_size = config.kv_size(), stride = q_size + 2 * kv_size;
+  backward_rows_.clear();
+  for (const Sequence& sequence : sequences_) {
+    const int begin = sequence.parent < 0 ? 0 : sequences_[static_cast<std::size_t>(sequence.parent)].num_rows;
+    CHECK_MSG(sequence.position_begin == begin, "backward over a part of a sequence");
+    const std::ptrdiff_t row = sequence.first_row;
+    const float* const qkv = values.qkv + row * stride;
+    float* const d_qk = values.d_qk + row * stride;
+    backward_rows_.push_back({.num_rows = sequence.num_rows,
+                              .q = qkv,
+                              .k = qkv + q_size,
+                              .v = qkv + q_size + kv_size,
+                              .out = values.out + row * q_size,
+                              .dout = values.d_out + row * q_size,
+                              .dq = d_qk,
+                              .dk = d_qk + q_size,
+                              .dv = values.d_v + row * stride + q_size + kv_size,
+                              .prefix = sequence.parent});
+  }
+  const kernels::AttentionShape shape = attention_shape(config);
+  float* const prefix_sums = prefix_sums_.require(kernels::attention_backward_prefix_floats(shape, backward_rows_));
+  kernels::attention_backward(lane, shape, backward_rows_,
+                              {.q = stride, .kv = stride, .out = q_size, .dq = stride, .dkv = stride}, prefix_sums);
+}
+
 }  // namespace jigsaw

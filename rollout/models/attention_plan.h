@@ -10,6 +10,7 @@
 #include "core/lane.h"
 #include "rollout/kernels/kernels.h"
 #include "rollout/models/model_config.h"
+#include "rollout/models/scratch_floats.h"
 
 namespace jigsaw {
 
@@ -32,6 +33,17 @@ class AttentionPlan {
   // Row r of `qkv` is [q; k; v]; `out` is [rows][q_size].
   void run(Lane& lane, const ModelConfig& config, std::size_t layer_offset, const float* qkv, float* out);
 
+  // What backward() reads and writes, row by row of the pass: d_qk gets dq and dk where q and k stand in qkv, and d_v
+  // dv where v does; they may be the same.
+  struct Backward {
+    const float *qkv = nullptr, *out = nullptr, *d_out = nullptr;
+    float *d_qk = nullptr, *d_v = nullptr;
+  };
+  // Of whole sequences: each begins at position 0, or where its parent, which does, ends.
+  void backward(Lane& lane, const ModelConfig& config, const Backward& values);
+  // Frees memory that grows with the rows.
+  void release_memory() { prefix_sums_.release(); }
+
  private:
   struct Sequence {
     int num_rows = 0;
@@ -46,6 +58,8 @@ class AttentionPlan {
   std::vector<float*> layer_blocks_;  // the same, at the layer's offset
   std::vector<kernels::KvWrite> writes_;
   std::vector<kernels::AttentionRows> rows_;
+  std::vector<kernels::AttentionBackwardRows> backward_rows_;
+  ScratchFloats prefix_sums_;
 };
 
 }  // namespace jigsaw

@@ -75,10 +75,9 @@ struct LayerBackwardScratch {
   static LayerBackwardScratch in(float* memory, const ModelConfig& config, int rows);
 };
 // `dx` holds the gradient of x_out and gets that of x. Adds into `gradients`, parameter after parameter in a fixed
-// order. The rows are whole sequences from position 0 on, `sequence_rows` of each.
+// order. The rows are whole sequences, as AttentionPlan::backward() wants them.
 void layer_backward(Lane& lane, const LayerContext& context, const LayerWeights& weights,
-                    const LayerGradients& gradients, std::span<const int> sequence_rows, const float* x,
-                    const LayerActivations& kept, const LayerScratch& scratch, const LayerBackwardScratch& backward,
-                    float* dx);
+                    const LayerGradients& gradients, const float* x, const LayerActivations& kept,
+                    const LayerScratch& scratch, const LayerBackwardScratch& backward, float* dx);
 
 }  // namespace jigsaw

@@ -1,5 +1,3 @@
-#include <vector>
-
 #include "rollout/kernels/kernels.h"
 #include "rollout/models/decoder_layer.h"
 
@@ -53,30 +51,16 @@ void head_norms_backward(Lane& lane, const LayerContext& context, int heads, con
 
 // scratch.qkv holds q, k, v as attention saw them. Leaves the gradient of qkv_raw in backward.d_qkv.
 void attention_backward(Lane& lane, const LayerContext& context, const LayerWeights& weights,
-                        const LayerGradients& gradients, std::span<const int> sequence_rows,
-                        const LayerActivations& kept, const LayerScratch& scratch,
+                        const LayerGradients& gradients, const LayerActivations& kept, const LayerScratch& scratch,
                         const LayerBackwardScratch& backward) {
   const ModelConfig& config = context.config;
   const Sizes s(context);
-  std::vector<kernels::AttentionBackwardRows> sequences;
-  sequences.reserve(sequence_rows.size());
-  std::ptrdiff_t row = 0;
-  for (const int num_rows : sequence_rows) {
-    const float* qkv = scratch.qkv + row * s.qkv;
-    float* d_qkv = backward.d_qkv_normed + row * s.qkv;
-    sequences.push_back({.num_rows = num_rows,
-                         .q = qkv,
-                         .k = qkv + s.q,
-                         .v = qkv + s.q + s.kv,
-                         .out = kept.attention + row * s.q,
-                         .dout = backward.d_attention + row * s.q,
-                         .dq = d_qkv,
-                         .dk = d_qkv + s.q,
-                         .dv = backward.d_qkv + row * s.qkv + s.q + s.kv});
-    row += num_rows;
-  }
-  kernels::attention_backward(lane, attention_shape(config), sequences,
-                              {.q = s.qkv, .kv = s.qkv, .out = s.q, .dq = s.qkv, .dkv = s.qkv});
+  context.plan.backward(lane, config,
+                        {.qkv = scratch.qkv,
+                         .out = kept.attention,
+                         .d_out = backward.d_attention,
+                         .d_qk = backward.d_qkv_normed,
+                         .d_v = backward.d_qkv});
   kernels::rope(lane, s.rows, config.num_heads + config.num_kv_heads, config.head_dim, backward.d_qkv_normed, s.qkv,
                 context.plan.positions(), context.cos_sin, true);
   if (config.qk_norm) {
@@ -109,9 +93,8 @@ LayerBackwardScratch LayerBackwardScratch::in(float* memory, const ModelConfig& 
 }
 
 void layer_backward(Lane& lane, const LayerContext& context, const LayerWeights& weights,
-                    const LayerGradients& gradients, std::span<const int> sequence_rows, const float* x,
-                    const LayerActivations& kept, const LayerScratch& scratch, const LayerBackwardScratch& backward,
-                    float* dx) {
+                    const LayerGradients& gradients, const float* x, const LayerActivations& kept,
+                    const LayerScratch& scratch, const LayerBackwardScratch& backward, float* dx) {
   const Sizes s(context);
   const float eps = context.config.rms_norm_eps;
   mlp_backward(lane, context, weights, gradients, kept, scratch, backward, dx);
@@ -121,7 +104,7 @@ void layer_backward(Lane& lane, const LayerContext& context, const LayerWeights&
   kernels::linear_backward_input(lane, s.rows, s.q, s.hidden, dx, s.hidden, weights.attention_out, backward.d_attention,
                                  s.q, false);
   rotate_qkv(lane, context, weights, kept.qkv_raw, scratch.qkv);
-  attention_backward(lane, context, weights, gradients, sequence_rows, kept, scratch, backward);
+  attention_backward(lane, context, weights, gradients, kept, scratch, backward);
 
   if (gradients.qkv_bias != nullptr) {
     kernels::bias_backward(lane, s.rows, s.qkv, backward.d_qkv, s.qkv, gradients.qkv_bias);

@@ -125,6 +125,7 @@ void TrainingPass::release_memory() {
   state_->kept.release();
   state_->passing.release();
   state_->head.release_memory();
+  state_->plan.release_memory();
   for (ScratchFloats* scratch : {&state_->layer_scratch, &state_->backward_scratch, &state_->kv}) scratch->release();
 }
 
@@ -196,7 +197,7 @@ void TrainingPass::backward(Lane& lane, std::span<const float> dlogp, std::span<
       layer_activations(lane, s.context(), weights, 0, s.kept.input(layer), activations, scratch);
     }
     layer_backward(lane, s.context(), weights, layer_gradients(s.weights.layout(), layer, gradients.data()),
-                   s.pack.sequence_rows, s.kept.input(layer), activations, scratch, backward, dx);
+                   s.kept.input(layer), activations, scratch, backward, dx);
   }
   kernels::embed_backward(lane, s.pack.tokens, s.config.hidden_size, dx,
                           gradients.data() + s.weights.layout().parameter(s.weights.layout().embedding()).offset);

@@ -2,9 +2,11 @@
 // and kernels are those of rollout, so the log-probs are equal to the decoded ones bit for bit. [tokens x vocab] is
 // never stored: the vocabulary is projected a chunk of rows at a time. Used by one thread at a time.
 //
+// Neighbours with the same prompt, such as a group's completions, share its rows (rollout/models/training_pack.h).
+//
 // Same sequences in the same order give the same bits, on any lane and with or without recomputation. Each gradient
 // matrix but that of a tied embedding is one chain of additions over the rows in order, starting at what the buffer
-// holds: cutting a batch into several passes does not change it.
+// holds: cutting a batch into several passes does not change it where that parts no neighbours with the same prompt.
 #pragma once
 
 #include <cstddef>

@@ -12,7 +12,7 @@ namespace jigsaw {
 
 struct MicroBatch {
   std::vector<std::size_t> samples;  // indices, ascending
-  int num_tokens = 0;                // prompts included: what goes through the model
+  int num_tokens = 0;                // prompts included, each as often as it has completions
 };
 
 // In order, each at most `tokens_max` tokens; a longer sample is a pack of its own. Samples without a completion are

@@ -34,8 +34,10 @@ std::vector<TrainingSample> random_samples(const StepBenchOptions& options, int 
     sample.reward = philox_uniform(options.seed, i, 0);
     sample.prompt_length = options.prompt_tokens;
     const int length = options.prompt_tokens + options.completion_lengths[i];
+    const std::uint64_t prompt = options.completion_lengths.size() + static_cast<std::uint64_t>(sample.group);
     for (int t = 0; t < length; ++t) {
-      const double draw = philox_uniform(options.seed, i, static_cast<std::uint64_t>(t) + 1);
+      const std::uint64_t stream = t < options.prompt_tokens ? prompt : i;  // a group has one prompt
+      const double draw = philox_uniform(options.seed, stream, static_cast<std::uint64_t>(t) + 1);
       sample.tokens.push_back(static_cast<std::int32_t>(draw * vocab_size));
     }
     samples.push_back(std::move(sample));

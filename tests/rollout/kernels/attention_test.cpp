@@ -171,7 +171,7 @@ Gradients run_backward(Lane& lane, const Case& c, const Sequence& s, const Float
   AttentionBackwardStrides strides;
   strides.q = strides.out = strides.dq = c.heads * c.head_dim;
   strides.kv = strides.dkv = c.kv_heads * c.head_dim;
-  attention_backward(lane, shape_of(c), {&rows, 1}, strides);
+  attention_backward(lane, shape_of(c), {&rows, 1}, strides, nullptr);
   return g;
 }
 

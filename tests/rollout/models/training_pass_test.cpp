@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "core/philox.h"
+#include "rollout/models/training_pack.h"
 #include "tests/rollout/models/model_testing.h"
 
 namespace jigsaw {
@@ -21,12 +22,22 @@ using testing::small_model;
 
 constexpr int kMaxPositions = 96;
 
-// Prompts and completions of many shapes, one of them without completion.
+// Length, prompt length, and whether the prompt is that of the one before; one has no completion.
+struct Shape {
+  int length, prompt;
+  bool same_prompt = false;
+};
+const std::vector<Shape> kApart = {{37, 5}, {20, 19}, {6, 6}, {64, 17}, {2, 1}, {50, 33}};
+const std::vector<Shape> kGroups = {{40, 17},     {17, 17, true}, {18, 17, true}, {64, 17, true}, {9, 5},      {2, 1},
+                                    {7, 1, true}, {50, 33},       {90, 33, true}, {20, 2},        {3, 2, true}};
+
 struct Batch {
-  explicit Batch(int vocab, std::uint64_t seed = 0) {
-    for (const auto& [length, prompt] : {std::pair{37, 5}, {20, 19}, {6, 6}, {64, 17}, {2, 1}, {50, 33}}) {
-      tokens.push_back(random_tokens(length, vocab, philox_key(seed, 1, tokens.size())));
-      prompts.push_back(prompt);
+  explicit Batch(int vocab, const std::vector<Shape>& shapes, std::uint64_t seed = 0) {
+    for (const Shape& shape : shapes) {
+      std::vector<std::int32_t> its_tokens = random_tokens(shape.length, vocab, philox_key(seed, 1, tokens.size()));
+      if (shape.same_prompt) std::copy_n(tokens.back().begin(), shape.prompt, its_tokens.begin());
+      tokens.push_back(std::move(its_tokens));
+      prompts.push_back(shape.prompt);
     }
     for (std::size_t i = 0; i < tokens.size(); ++i) {
       sequences.push_back({tokens[i], prompts[i]});
@@ -50,7 +61,8 @@ class TrainingPassTest : public ::testing::TestWithParam<std::string> {
     return gradients;
   }
   std::unique_ptr<PolicyWeights> weights_ = small_model(GetParam());
-  Batch batch_{weights_->config().vocab_size};
+  const int vocab_ = weights_->config().vocab_size;
+  Batch batch_{vocab_, kApart}, groups_{vocab_, kGroups};
   Lane lane_{1};
 };
 INSTANTIATE_TEST_SUITE_P(Families, TrainingPassTest, ::testing::ValuesIn(testing::small_model_names()),
@@ -59,13 +71,15 @@ INSTANTIATE_TEST_SUITE_P(Families, TrainingPassTest, ::testing::ValuesIn(testing
 TEST_P(TrainingPassTest, LogProbsAreThoseOfRolloutBitForBit) {
   TrainingPass pass(*weights_, kMaxPositions, false);
   Transformer transformer(*weights_, kMaxPositions);
-  std::vector<float> decoded;
-  for (const ScoredSequence& sequence : batch_.sequences) {
-    const auto part = testing::decoded_logprobs(transformer, lane_, sequence);
-    decoded.insert(decoded.end(), part.begin(), part.end());
+  for (const Batch* batch : {&batch_, &groups_}) {
+    std::vector<float> decoded;
+    for (const ScoredSequence& sequence : batch->sequences) {
+      const auto part = testing::decoded_logprobs(transformer, lane_, sequence);
+      decoded.insert(decoded.end(), part.begin(), part.end());
+    }
+    EXPECT_EQ(bits(pass.forward(lane_, batch->sequences, {})), bits(decoded));
+    EXPECT_EQ(bits(pass.score(lane_, batch->sequences, {})), bits(decoded));
   }
-  EXPECT_EQ(bits(pass.forward(lane_, batch_.sequences, {})), bits(decoded));
-  EXPECT_EQ(bits(pass.score(lane_, batch_.sequences, {})), bits(decoded));
 }
 
 TEST_P(TrainingPassTest, EntropiesComeWithTheLogProbs) {
@@ -88,23 +102,47 @@ TEST_P(TrainingPassTest, EntropiesComeWithTheLogProbs) {
 
 TEST_P(TrainingPassTest, RecomputationAndThreadsDoNotChangeABitOfTheGradient) {
   TrainingPass keeping(*weights_, kMaxPositions, false), recomputing(*weights_, kMaxPositions, true);
-  const auto expected = bits(gradient(keeping, lane_, batch_));
-  EXPECT_EQ(bits(gradient(keeping, lane_, batch_)), expected) << "the same pass again";
-  EXPECT_EQ(bits(gradient(recomputing, lane_, batch_)), expected) << "recomputed";
-  for (const int num_threads : {2, 3}) {
-    Lane lane(num_threads);
-    EXPECT_EQ(bits(gradient(keeping, lane, batch_)), expected) << num_threads << " threads";
-    EXPECT_EQ(bits(gradient(recomputing, lane, batch_)), expected) << num_threads << " threads, recomputed";
+  for (const Batch* batch : {&batch_, &groups_}) {
+    const auto expected = bits(gradient(keeping, lane_, *batch));
+    EXPECT_EQ(bits(gradient(keeping, lane_, *batch)), expected) << "the same pass again";
+    EXPECT_EQ(bits(gradient(recomputing, lane_, *batch)), expected) << "recomputed";
+    for (const int num_threads : {2, 3}) {
+      Lane lane(num_threads);
+      EXPECT_EQ(bits(gradient(keeping, lane, *batch)), expected) << num_threads << " threads";
+      EXPECT_EQ(bits(gradient(recomputing, lane, *batch)), expected) << num_threads << " threads, recomputed";
+    }
   }
 }
 
 TEST_P(TrainingPassTest, KernelVariantsGiveTheSameBits) {
   testing::KernelVariants variants;
   TrainingPass pass(*weights_, kMaxPositions, false);
-  const auto expected = bits(gradient(pass, lane_, batch_));
+  const auto apart = bits(gradient(pass, lane_, batch_)), groups = bits(gradient(pass, lane_, groups_));
   for (const std::string& name : variants.available()) {
     ASSERT_TRUE(kernels::select_variant(name));
-    EXPECT_EQ(bits(gradient(pass, lane_, batch_)), expected) << name;
+    EXPECT_EQ(bits(gradient(pass, lane_, batch_)), apart) << name;
+    EXPECT_EQ(bits(gradient(pass, lane_, groups_)), groups) << name;
+  }
+}
+
+// Prompts that are run once, and one by one, where nothing is shared.
+TEST_P(TrainingPassTest, SharedPromptsGetTheSumOfWhatEachWouldGive) {
+  TrainingPass pass(*weights_, kMaxPositions, false);
+  const std::vector<float> together = gradient(pass, lane_, groups_);
+  std::vector<float> apart(together.size());
+  std::size_t first = 0;
+  for (const ScoredSequence& sequence : groups_.sequences) {
+    const std::size_t count = pass.forward(lane_, {&sequence, 1}, {}).size();
+    pass.backward(lane_, std::span(groups_.dlogp).subspan(first, count), apart);
+    first += count;
+  }
+  for (const Parameter& parameter : weights_->layout().parameters()) {
+    double difference = 0, norm = 0;
+    for (std::size_t i = parameter.offset; i < parameter.offset + parameter.size; ++i) {
+      difference += std::pow(double{together[i]} - apart[i], 2);
+      norm += std::pow(double{apart[i]}, 2);
+    }
+    EXPECT_LT(std::sqrt(difference), 1e-5 * std::sqrt(norm)) << parameter.name;
   }
 }
 
@@ -114,7 +152,7 @@ TEST_P(TrainingPassTest, ScoringBetweenForwardAndBackwardChangesNothing) {
     const auto expected = bits(gradient(pass, lane_, batch_));
     std::vector<float> gradients(weights_->layout().num_floats());
     pass.forward(lane_, batch_.sequences, {});
-    pass.score(lane_, Batch(weights_->config().vocab_size, 9).sequences, {});
+    pass.score(lane_, Batch(vocab_, kApart, 9).sequences, {});
     pass.backward(lane_, batch_.dlogp, gradients);
     EXPECT_EQ(bits(gradients), expected);
   }
@@ -196,6 +234,20 @@ TEST_P(TrainingPassTest, CuttingABatchIntoPassesKeepsTheBitsOfMatrixGradients) {
               bits(std::span(whole).subspan(parameter.offset, parameter.size)))
         << parameter.name;
   }
+}
+
+TEST(TrainingPackTest, NeighboursWithOnePromptShareItsRows) {
+  const std::vector<std::int32_t> first = {1, 2, 3, 4, 5}, second = {1, 2, 3, 6}, other = {1, 2, 4, 7},
+                                  longer_prompt = {1, 2, 4, 7, 8};
+  const std::vector<ScoredSequence> sequences = {{first, 3}, {second, 3}, {other, 3}, {longer_prompt, 4}};
+  const TrainingPack pack = make_training_pack(sequences, kMaxPositions, 16);
+  EXPECT_THAT(pack.tokens, ::testing::ElementsAre(1, 2, 3, 4, 3, 1, 2, 4, 1, 2, 4, 7));
+  EXPECT_THAT(pack.logit_rows, ::testing::ElementsAre(2, 3, 4, 7, 11));
+  EXPECT_THAT(pack.targets, ::testing::ElementsAre(4, 5, 6, 7, 8));
+  std::vector<std::pair<int, int>> rows;
+  for (const PackSequence& sequence : pack.sequences) rows.emplace_back(sequence.num_rows, sequence.prefix);
+  EXPECT_THAT(rows, ::testing::ElementsAre(std::pair(2, -1), std::pair(2, 0), std::pair(1, 0), std::pair(3, -1),
+                                           std::pair(4, -1)));
 }
 
 TEST(TrainingPassTest, NothingToScoreGivesNothing) {
