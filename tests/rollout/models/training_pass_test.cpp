@@ -52,8 +52,29 @@ struct Batch {
   std::vector<float> dlogp;
 };
 
+// How far two gradients of a parameter are apart, as a part of the second.
+double relative_difference(const Parameter& parameter, std::span<const float> a, std::span<const float> b) {
+  double difference = 0, norm = 0;
+  for (std::size_t i = parameter.offset; i < parameter.offset + parameter.size; ++i) {
+    difference += std::pow(double{a[i]} - b[i], 2);
+    norm += std::pow(double{b[i]}, 2);
+  }
+  return std::sqrt(difference / norm);  // not a number, and below nothing, where the second is nothing
+}
+
 class TrainingPassTest : public ::testing::TestWithParam<std::string> {
  protected:
+  // The gradient of the batch's sequences one by one, each a pass of its own.
+  std::vector<float> gradient_one_by_one(TrainingPass& pass, const Batch& batch) {
+    std::vector<float> gradients(weights_->layout().num_floats());
+    std::size_t first = 0;
+    for (const ScoredSequence& sequence : batch.sequences) {
+      const std::size_t count = pass.forward(lane_, {&sequence, 1}, {}).size();
+      pass.backward(lane_, std::span(batch.dlogp).subspan(first, count), gradients);
+      first += count;
+    }
+    return gradients;
+  }
   std::vector<float> gradient(TrainingPass& pass, Lane& lane, const Batch& batch) {
     std::vector<float> gradients(weights_->layout().num_floats());
     pass.forward(lane, batch.sequences, {});
@@ -128,21 +149,9 @@ TEST_P(TrainingPassTest, KernelVariantsGiveTheSameBits) {
 // Prompts that are run once, and one by one, where nothing is shared.
 TEST_P(TrainingPassTest, SharedPromptsGetTheSumOfWhatEachWouldGive) {
   TrainingPass pass(*weights_, kMaxPositions, false);
-  const std::vector<float> together = gradient(pass, lane_, groups_);
-  std::vector<float> apart(together.size());
-  std::size_t first = 0;
-  for (const ScoredSequence& sequence : groups_.sequences) {
-    const std::size_t count = pass.forward(lane_, {&sequence, 1}, {}).size();
-    pass.backward(lane_, std::span(groups_.dlogp).subspan(first, count), apart);
-    first += count;
-  }
+  const std::vector<float> together = gradient(pass, lane_, groups_), apart = gradient_one_by_one(pass, groups_);
   for (const Parameter& parameter : weights_->layout().parameters()) {
-    double difference = 0, norm = 0;
-    for (std::size_t i = parameter.offset; i < parameter.offset + parameter.size; ++i) {
-      difference += std::pow(double{together[i]} - apart[i], 2);
-      norm += std::pow(double{apart[i]}, 2);
-    }
-    EXPECT_LT(std::sqrt(difference), 1e-5 * std::sqrt(norm)) << parameter.name;
+    EXPECT_LT(relative_difference(parameter, together, apart), 1e-5) << parameter.name;
   }
 }
 
@@ -199,14 +208,10 @@ TEST_P(TrainingPassTest, GradientsAddToWhatIsThereAndPaddingStaysZero) {
   std::vector<float> twice = once;
   pass.forward(lane_, batch_.sequences, {});
   pass.backward(lane_, batch_.dlogp, twice);
+  std::vector<float> doubled = once;
+  for (float& value : doubled) value *= 2;
   for (const Parameter& parameter : weights_->layout().parameters()) {
-    double difference = 0, norm = 0;
-    for (std::size_t i = parameter.offset; i < parameter.offset + parameter.size; ++i) {
-      difference += std::pow(double{twice[i]} - 2.0 * once[i], 2);
-      norm += std::pow(2.0 * once[i], 2);
-    }
-    EXPECT_GT(norm, 0) << parameter.name;
-    EXPECT_LT(std::sqrt(difference), 1e-5 * std::sqrt(norm)) << parameter.name;
+    EXPECT_LT(relative_difference(parameter, twice, doubled), 1e-5) << parameter.name;
     // A panel of 16 outputs: element (n, k) at (n / 16) * cols * 16 + k * 16 + n % 16.
     for (int n = parameter.rows; parameter.is_matrix() && n % kPanelWidth != 0; ++n) {
       for (int k = 0; k < parameter.cols; ++k) {
@@ -219,15 +224,7 @@ TEST_P(TrainingPassTest, GradientsAddToWhatIsThereAndPaddingStaysZero) {
 // Where the output matrix is not also the embedding, a gradient matrix is one chain over the rows.
 TEST_P(TrainingPassTest, CuttingABatchIntoPassesKeepsTheBitsOfMatrixGradients) {
   TrainingPass pass(*weights_, kMaxPositions, false);
-  const std::vector<float> whole = gradient(pass, lane_, batch_);
-  std::vector<float> parts(whole.size());
-  std::size_t first = 0;
-  for (const ScoredSequence& sequence : batch_.sequences) {
-    const std::size_t count = sequence.tokens.size() - static_cast<std::size_t>(sequence.prompt_length);
-    pass.forward(lane_, {&sequence, 1}, {});
-    pass.backward(lane_, std::span(batch_.dlogp).subspan(first, count), parts);
-    first += count;
-  }
+  const std::vector<float> whole = gradient(pass, lane_, batch_), parts = gradient_one_by_one(pass, batch_);
   for (const Parameter& parameter : weights_->layout().parameters()) {
     if (!parameter.is_matrix() || (parameter.name == "embed" && weights_->config().tied_embeddings)) continue;
     EXPECT_EQ(bits(std::span(parts).subspan(parameter.offset, parameter.size)),
