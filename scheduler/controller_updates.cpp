@@ -53,10 +53,10 @@ double Controller::others_on(PeerId worker) const {
 void Controller::expect_shares(NodeRef update, const UpdateShares& shares) {
   const Graph& graph = plan_.window(update.pipeline).graph(update.step);
   const int of = graph.node(update.node).update;
+  const TrainingWork& work = pipelines_[static_cast<std::size_t>(update.pipeline)].training_work;
   for (int index = 0; index < static_cast<int>(graph.nodes().size()); ++index) {
     const Node& node = graph.node(index);
     if (node.kind != SubStageKind::kUpdate || node.update != of) continue;
-    const TrainingWork& work = pipelines_[static_cast<std::size_t>(update.pipeline)].training_work;
     plan_.set_expected({update.pipeline, update.step, index},
                        work.constant() + work.of(trained_by(shares, peer_of(node.worker))));
   }

@@ -57,12 +57,6 @@ std::vector<std::size_t> prefix_begins(const AttentionShape& shape, std::span<co
   return begins;
 }
 
-bool is_prefix(std::span<const AttentionBackwardRows> sequences, std::size_t place) {
-  return std::ranges::any_of(sequences, [&](const AttentionBackwardRows& rows) {
-    return rows.prefix >= 0 && static_cast<std::size_t>(rows.prefix) == place;
-  });
-}
-
 // One kv head of one sequence.
 struct BackwardOfHead {
   const AttentionShape& shape;
@@ -139,23 +133,18 @@ struct BackwardOfHead {
   }
 };
 
-// Onto dk and dv of a prefix, what those after it have for it, one after the other.
+// Onto dk and dv of a prefix, what one sequence after it has for it.
 void add_prefix_sums(Lane& lane, const AttentionShape& shape, const AttentionBackwardStrides& strides,
-                     std::span<const AttentionBackwardRows> sequences, std::size_t root,
-                     std::span<const std::size_t> begins, const float* prefix_scratch) {
-  const AttentionBackwardRows& prefix = sequences[root];
+                     const AttentionBackwardRows& prefix, const float* prefix_sums) {
   const std::ptrdiff_t kv_size = shape.num_kv_heads * shape.head_dim;
   const auto add = [&](const float* from, float* to) {
     for (std::ptrdiff_t i = 0; i < kv_size; ++i) to[i] += from[i];
   };
-  for_each_range(lane, prefix.num_rows, 2 * kv_size * std::ssize(sequences), [&](std::int64_t begin, std::int64_t end) {
+  for_each_range(lane, prefix.num_rows, 2 * kv_size, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
-      for (std::size_t place = root + 1; place < sequences.size(); ++place) {
-        if (sequences[place].prefix != static_cast<int>(root)) continue;
-        const float* const sums = prefix_scratch + begins[place] + 2 * row * kv_size;
-        add(sums, prefix.dk + row * strides.dkv);
-        add(sums + kv_size, prefix.dv + row * strides.dkv);
-      }
+      const float* const sums = prefix_sums + 2 * row * kv_size;
+      add(sums, prefix.dk + row * strides.dkv);
+      add(sums + kv_size, prefix.dv + row * strides.dkv);
     }
   });
 }
@@ -243,8 +232,11 @@ void attention_backward(Lane& lane, const AttentionShape& shape, std::span<const
       head.run_after(sequences[static_cast<std::size_t>(rows.prefix)], prefix_scratch + begins[place]);
     }
   });
-  for (std::size_t root = 0; root < sequences.size(); ++root) {
-    if (is_prefix(sequences, root)) add_prefix_sums(lane, shape, strides, sequences, root, begins, prefix_scratch);
+  for (std::size_t place = 0; place < sequences.size(); ++place) {
+    if (const int prefix = sequences[place].prefix; prefix >= 0) {
+      add_prefix_sums(lane, shape, strides, sequences[static_cast<std::size_t>(prefix)],
+                      prefix_scratch + begins[place]);
+    }
   }
 }
 

@@ -43,7 +43,7 @@ struct AttentionTask {
   float* scratch = nullptr;  // attention_scratch_floats(row_end - row_begin, last position, ...)
 };
 
-// One kv head of one whole sequence; pointers stand at the first head of the group.
+// One kv head of one sequence; pointers stand at the first head of the group.
 struct AttentionBackwardTask {
   // Positions 0 .. num_positions-1 have keys and values, those from query_begin on queries, which q, out, dout and dq
   // begin with.
