@@ -70,15 +70,41 @@ bool spin_until(F&& is_over, std::chrono::nanoseconds at_most) {
   }
 }
 
-// Some schedulers leave two threads on one core, and the one beside it idle, for as long as both run: packing saves
-// energy. A thread that may run elsewhere leaves `cpu` at once, and may come back.
-void leave_cpu(int cpu) {
-  cpu_set_t all;
-  if (sched_getaffinity(0, sizeof all, &all) != 0 || CPU_COUNT(&all) < 2) return;
-  cpu_set_t others = all;
-  CPU_CLR(static_cast<std::size_t>(cpu), &others);
-  if (sched_setaffinity(0, sizeof others, &others) == 0) (void)sched_setaffinity(0, sizeof all, &all);
-}
+// Some schedulers put two threads on one core, and leave the one beside it idle, for as long as both run: packing saves
+// energy. They also put them back at once, so a thread that leaves a core stays away from it for a while. Of one
+// thread.
+class Parting {
+ public:
+  Parting() = default;
+  ~Parting() { come_back(); }
+  Parting(const Parting&) = delete;
+  Parting& operator=(const Parting&) = delete;
+
+  // `cpu` < 0: nobody's. To be called from time to time.
+  void keep_from(int cpu) {
+    const bool is_shared = cpu >= 0 && sched_getcpu() == cpu;
+    if (!is_shared && !is_away_) return;
+    const auto now = std::chrono::steady_clock::now();
+    if (now - parted_ < kStayAway) return;  // once in a while only: there may be no free core at all
+    come_back();
+    if (!is_shared || sched_getaffinity(0, sizeof all_, &all_) != 0 || CPU_COUNT(&all_) < 2) return;
+    cpu_set_t others = all_;
+    CPU_CLR(static_cast<std::size_t>(cpu), &others);
+    parted_ = now;
+    is_away_ = sched_setaffinity(0, sizeof others, &others) == 0;
+  }
+
+ private:
+  static constexpr std::chrono::milliseconds kStayAway{20};
+
+  void come_back() {
+    if (std::exchange(is_away_, false)) (void)sched_setaffinity(0, sizeof all_, &all_);
+  }
+
+  std::chrono::steady_clock::time_point parted_{};
+  cpu_set_t all_{};  // where this thread may run, while it is away
+  bool is_away_ = false;
+};
 
 }  // namespace
 
@@ -135,7 +161,6 @@ struct Lane::Arena {
 
  private:
   static constexpr std::chrono::microseconds kStay{200};
-  static constexpr std::chrono::milliseconds kPartAgainAfter{5};
   static constexpr std::uint64_t kPartsMax = std::uint64_t{1} << 16;
 
   // In one word, so that nobody takes a part of a job that is over: the job's number, its parts, and those not taken.
@@ -159,20 +184,10 @@ struct Lane::Arena {
     return true;
   }
 
-  // Helpers that have come to share the caller's core leave it; not for every job, where all cores are taken.
-  void part_from_caller(std::chrono::steady_clock::time_point& parted) const {
-    const int cpu = sched_getcpu();
-    if (cpu < 0 || cpu != caller_cpu.load(std::memory_order_relaxed)) return;
-    const auto now = std::chrono::steady_clock::now();
-    if (now - parted < kPartAgainAfter) return;
-    parted = now;
-    leave_cpu(cpu);
-  }
-
   void help() {
-    std::chrono::steady_clock::time_point parted;
+    Parting parting;
     while (true) {
-      part_from_caller(parted);
+      parting.keep_from(caller_cpu.load(std::memory_order_relaxed));
       while (take_part()) continue;
       const auto has_parts = [this] { return not_taken(state.load()) > 0 || is_ending.load(); };
       if (spin_until(has_parts, kStay) && !is_ending.load()) continue;
