@@ -415,8 +415,7 @@ bool Plan::can_merge(NodeRef from, NodeRef to) const {
   if (from.pipeline != to.pipeline || from.step != to.step || from.node == to.node) return false;
   for (const NodeRef ref : {from, to}) {
     if (!running_.contains(ref)) return false;
-    const Node& its_node = node(ref);
-    if (its_node.kind != SubStageKind::kDecodeTail || its_node.turn + 1 != spec(ref.pipeline).turns) return false;
+    if (node(ref).kind != SubStageKind::kDecodeTail) return false;
   }
   return !is_merging(from) && !progress_of(from).gave_up && !progress_of(to).merges_into;
 }

@@ -114,7 +114,7 @@ class Plan {
   void set_waits_for_peers(NodeRef ref);
   bool waits_for_peers(NodeRef ref) const { return progress_of(ref).waits_for_peers; }
 
-  // Of a running decode.tail of the last turn: the sequences that have not ended, as last told, and how much work was
+  // Of a running decode.tail: the sequences that have not ended, as last told, and how much work was
   // done since. Empty when nobody told.
   struct Sequences {
     RunningSequences running;
@@ -124,7 +124,7 @@ class Plan {
   // ask the policy again.
   bool set_sequences(NodeRef ref, RunningSequences sequences, Clock::TimePoint now);
   std::optional<Sequences> sequences(NodeRef ref, Clock::TimePoint now) const;
-  // Whether both are running tails of the last turn, of one pipeline and step on two workers, `from` takes part in no
+  // Whether both are running tails, of one pipeline and step on two workers, `from` takes part in no
   // merge, nor has given one up, and `to` is not on its way elsewhere. Several can merge into one.
   bool can_merge(NodeRef from, NodeRef to) const;
   void begin_merge(NodeRef from, NodeRef to);

@@ -86,6 +86,9 @@ std::string metrics_line(const StepReport& report, const std::string& name) {
   if (report.prediction_error) json["prediction_error"] = *report.prediction_error;
   if (!report.reward_parts.empty()) json["reward_parts"] = report.reward_parts;
   if (!report.reward_error.empty()) json["reward_error"] = report.reward_error;
+  if (report.tool_calls > 0) json["tool_calls"] = report.tool_calls;
+  if (report.tool_errors > 0) json["tool_errors"] = report.tool_errors;
+  if (!report.tool_error.empty()) json["tool_error"] = report.tool_error;
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -100,6 +103,8 @@ std::string trajectory_line(const wire::Trajectory& trajectory, std::int64_t ste
                {"prompt", trajectory.prompt_text()},
                {"completion", trajectory.completion_text()}};
   if (!trajectory.reward_error().empty()) json["reward_error"] = trajectory.reward_error();
+  if (trajectory.given_size() > 0) json["tool_calls"] = trajectory.given_size() / 2;
+  if (!trajectory.tool_error().empty()) json["tool_error"] = trajectory.tool_error();
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -24,9 +24,13 @@ struct StepReport {
   std::map<std::string, double> reward_parts;  // means, unweighted
   std::int64_t reward_errors = 0;              // samples that got the configured value instead
   std::string reward_error;                    // the first one's reason
+  std::int64_t tool_calls = 0;                 // of all samples
+  std::int64_t tool_errors = 0;                // samples with a call that got the configured answer instead
+  std::string tool_error;                      // the first one's reason
   double loss = 0, grad_norm = 0, lr = 0;      // means over the step's updates
-  double entropy = 0, kl = 0, clip_share = 0;  // means per completion token
-  std::int64_t num_samples = 0, completion_tokens = 0, prompt_tokens = 0, truncated = 0, recomputed_tokens = 0;
+  double entropy = 0, kl = 0, clip_share = 0;  // means per drawn token
+  std::int64_t num_samples = 0, prompt_tokens = 0, truncated = 0, recomputed_tokens = 0;
+  std::int64_t completion_tokens = 0;  // that the policy has drawn: without those of tools
   double step_s = 0, rollout_s = 0, logprob_s = 0, update_s = 0;
   // Of rollout, log-probs and updates, the longest time that any worker computed or waited for rewards, added up: about
   // what the step would take with the workers to itself.

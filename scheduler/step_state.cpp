@@ -21,6 +21,13 @@ double mean_of(const std::vector<double>& values, std::size_t begin, std::size_t
          static_cast<double>(end - begin);
 }
 
+// Completion tokens that a tool gave.
+std::int64_t num_given(const wire::Trajectory& trajectory) {
+  std::int64_t count = 0;
+  for (int i = 0; i + 1 < trajectory.given_size(); i += 2) count += trajectory.given(i + 1) - trajectory.given(i);
+  return count;
+}
+
 }  // namespace
 
 void PipelineTotals::add(const StepReport& report) {
@@ -132,7 +139,8 @@ StepReport StepState::report(const PipelineSpec& spec, Clock::TimePoint now) {
     CHECK(slot.has_value());
     const wire::Trajectory& trajectory = *slot;
     sum += trajectory.reward();
-    report.completion_tokens += trajectory.logprobs_size();
+    report.completion_tokens += trajectory.logprobs_size() - num_given(trajectory);
+    report.tool_calls += trajectory.given_size() / 2;
     report.prompt_tokens += trajectory.prompt_length();
     report.truncated += trajectory.truncated() ? 1 : 0;
     for (const auto& [name, value] : trajectory.reward_parts()) {
@@ -140,6 +148,9 @@ StepReport StepState::report(const PipelineSpec& spec, Clock::TimePoint now) {
     }
     if (!trajectory.reward_error().empty()) {
       if (report.reward_errors++ == 0) report.reward_error = trajectory.reward_error();
+    }
+    if (!trajectory.tool_error().empty()) {
+      if (report.tool_errors++ == 0) report.tool_error = trajectory.tool_error();
     }
   }
   const double count = static_cast<double>(num_trajectories_);

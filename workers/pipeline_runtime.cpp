@@ -137,6 +137,9 @@ Result<std::unique_ptr<PipelineRuntime>> PipelineRuntime::create(const PipelineC
   runtime->task_ = std::move(task);
   runtime->reward_ = std::move(reward);
   runtime->exchange_ = std::move(exchange);
+  if (config.tool.any()) {
+    JIGSAW_ASSIGN_OR_RETURN(runtime->tool_, make_tool(config.tool));
+  }
   JIGSAW_ASSIGN_OR_RETURN(runtime->tokenizer_, make_tokenizer(config, *runtime->task_));
   if (checkpoint.empty()) {
     JIGSAW_ASSIGN_OR_RETURN(runtime->weights_, first_weights(config, *runtime->tokenizer_));
@@ -207,6 +210,8 @@ Result<PipelineRuntime::SampleRequest> PipelineRuntime::sample_request(std::int6
   request.prefix_group = static_cast<std::uint64_t>(prompt_index) + 1;
   request.prompt = tokenizer_->encode(made.prompt_text);
   request.sampling = config_.rollout.sampling;
+  request.sampling.pause_string = config_.tool.call_end;
+  request.sampling.pauses_max = config_.tool.calls_max;
   if (const std::vector<int>& lengths = config_.rollout.forced_lengths; !lengths.empty()) {
     request.sampling.max_new_tokens = lengths[sample % lengths.size()];
     const int num_tokens = static_cast<int>(request.prompt.size()) + request.sampling.max_new_tokens;
@@ -230,9 +235,24 @@ std::string PipelineRuntime::completion_text(const RolloutOutput& output) const 
   if (!tokens.empty() && std::find(eos.begin(), eos.end(), tokens.back()) != eos.end()) {
     tokens = tokens.first(tokens.size() - 1);
   }
+  return text_of(tokens);
+}
+
+std::string PipelineRuntime::text_of(std::span<const TokenId> tokens) const {
   Result<std::string> text = tokenizer_->decode(tokens);
   CHECK_MSG(text.ok(), "the engine made a token that the tokenizer does not know");
   return *std::move(text);
+}
+
+std::vector<TokenId> PipelineRuntime::answer_tokens(std::string_view answer) const {
+  std::vector<TokenId> tokens = tokenizer_->encode(config_.tool.answer_begin);
+  const std::vector<TokenId> end = tokenizer_->encode(config_.tool.answer_end);
+  std::vector<TokenId> middle = tokenizer_->encode(answer);
+  const std::size_t frame = tokens.size() + end.size(), most = static_cast<std::size_t>(config_.tool.answer_tokens_max);
+  middle.resize(std::min(middle.size(), most > frame ? most - frame : 0));
+  tokens.insert(tokens.end(), middle.begin(), middle.end());
+  tokens.insert(tokens.end(), end.begin(), end.end());
+  return tokens;
 }
 
 PipelineMemory PipelineRuntime::memory() const {

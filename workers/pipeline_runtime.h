@@ -19,6 +19,7 @@
 #include "workers/reduction/gradient_exchange.h"
 #include "workers/rewards/reward.h"
 #include "workers/tasks/task.h"
+#include "workers/tools/tool.h"
 #include "workers/trainer/trainer.h"
 
 namespace jigsaw {
@@ -70,8 +71,10 @@ class PipelineRuntime {
   RolloutEngine& engine() { return *engine_; }
   Trainer& trainer() { return *trainer_; }
   Reward& reward() { return *reward_; }
-  // For a request to it: one that was cancelled may still be answered, and must not be taken for a later one.
-  std::uint64_t next_reward_id() { return ++last_reward_id_; }
+  Tool* tool() { return tool_.get(); }  // null: the pipeline has none
+  // For a request to reward or tool: one that was cancelled may still be answered, and must not be taken for a later
+  // one.
+  std::uint64_t next_request_id() { return ++last_request_id_; }
   GradientExchange& exchange() { return *exchange_; }
   // Between updates: whom gradients are exchanged with has changed.
   void set_exchange(std::unique_ptr<GradientExchange> exchange) { exchange_ = std::move(exchange); }
@@ -98,8 +101,11 @@ class PipelineRuntime {
     RolloutRequest request;   // its id is `sample`
   };
   Result<SampleRequest> sample_request(std::int64_t step, std::uint32_t sample) const;
+  std::string text_of(std::span<const TokenId> tokens) const;  // tokens that the engine made
   // A completion's text without the token that ended it.
   std::string completion_text(const RolloutOutput& output) const;
+  // A tool's answer as it goes on in the completion: between the configured texts, and cut to answer_tokens_max.
+  std::vector<TokenId> answer_tokens(std::string_view answer) const;
 
   // HF folder, optimizer, the rollout's copy of the weights where it has one, state.json; complete or not there: what
   // could be written of it before an error is removed. In
@@ -116,9 +122,10 @@ class PipelineRuntime {
   std::unique_ptr<Tokenizer> tokenizer_;
   std::unique_ptr<PolicyWeights> weights_, rollout_weights_, reference_;
   std::int64_t rollout_version_ = 0;  // of rollout_weights_
-  std::uint64_t last_reward_id_ = 0;
+  std::uint64_t last_request_id_ = 0;
   bool releases_memory_ = false;
   std::unique_ptr<Reward> reward_;
+  std::unique_ptr<Tool> tool_;
   std::unique_ptr<GradientExchange> exchange_;
   std::unique_ptr<RolloutEngine> engine_;  // after weights and tokenizer, which it refers to
   std::unique_ptr<Trainer> trainer_;

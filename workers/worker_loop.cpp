@@ -270,11 +270,12 @@ Result<std::unique_ptr<SubStage>> WorkerLoop::make_rollout(PipelineRuntime& runt
     *message.mutable_trajectory()->mutable_trajectory() = std::move(trajectory);
     return send(message);
   };
-  const auto on_entered = [this, node](SubStageKind kind) {
+  const auto on_entered = [this, node](RolloutPhase::Place place) {
     wire::FromWorker message;
     wire::RolloutEntered& entered = *message.mutable_entered();
     entered.set_node(node);
-    entered.set_kind(static_cast<std::uint32_t>(kind));
+    entered.set_kind(static_cast<std::uint32_t>(place.kind));
+    entered.set_turn(static_cast<std::uint32_t>(place.turn));
     entered.set_busy_s(executor_.busy_s(node));
     return send(message);
   };

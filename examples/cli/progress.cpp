@@ -74,6 +74,8 @@ void Progress::print_plain(Bar& bar, const StepReport& report, const std::string
   if (!last) line += fmt::format("  {} left", duration(bar.step_s * static_cast<double>(bar.steps_total - bar.step)));
   if (report.reward_errors > 0)
     line += fmt::format("  ({} rewards failed: {})", report.reward_errors, report.reward_error);
+  if (report.tool_errors > 0)
+    line += fmt::format("  (tools failed in {} completions: {})", report.tool_errors, report.tool_error);
   write(line + "\n");
 }
 

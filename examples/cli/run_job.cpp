@@ -272,6 +272,7 @@ PipelineSpec to_spec(const PipelineConfig& config, TokenBins bins) {
   spec.steps = config.train.steps;
   spec.prompts_per_step = config.rollout.prompts_per_step;
   spec.group_size = config.rollout.group_size;
+  spec.turns = config.num_turns();
   spec.updates_per_step = config.train.updates_per_step;
   spec.grad_slots = config.train.grad_slots;
   spec.needs_reference = config.needs_reference();

@@ -14,15 +14,31 @@ Batcher::Batcher(KvBlockPool& pool, PrefixCache& prefixes, int max_batch, int ma
 }
 
 void Batcher::enqueue(std::unique_ptr<Sequence> sequence) {
+  Queue& queue = sequence->is_paused ? paused_ : waiting_;
   const std::uint64_t arrival = sequence->arrival;
-  CHECK(waiting_.emplace(arrival, std::move(sequence)).second);
+  CHECK(queue.emplace(arrival, std::move(sequence)).second);
+}
+
+void Batcher::pause(const Sequence& sequence) {
+  CHECK(sequence.is_paused);
+  const auto running = std::ranges::find(running_, &sequence, &std::unique_ptr<Sequence>::get);
+  CHECK(running != running_.end());
+  std::unique_ptr<Sequence> paused = std::move(*running);
+  running_.erase(running);
+  enqueue(std::move(paused));
+}
+
+void Batcher::resume(const Sequence& sequence) {
+  CHECK(!sequence.is_paused);
+  enqueue(std::move(paused_.extract(sequence.arrival).mapped()));
 }
 
 std::span<Sequence* const> Batcher::admit() {
   begun_.clear();
   for (auto next = waiting_.begin(); next != waiting_.end() && num_running() < max_running_;) {
     Sequence& sequence = *next->second;
-    const PrefixState prefix = prefixes_.state(sequence.prefix_group, sequence.prompt());
+    const PrefixState prefix =
+        sequence.kv_length > 0 ? PrefixState::kAlone : prefixes_.state(sequence.prefix_group, sequence.prompt());
     // It would take the place of a prefix whose logits are still to be drawn from.
     const bool displaces = prefix == PrefixState::kAbsent &&
                            std::ranges::find(begun_, sequence.prefix_group, &Sequence::prefix_group) != begun_.end();
@@ -41,15 +57,18 @@ std::span<Sequence* const> Batcher::admit() {
 }
 
 // Lets a sequence in only if all that run can draw a token and go on for a block besides: else it might be preempted in
-// the middle of its prefill. Prefixes that nobody uses are dropped where that is enough.
+// the middle of its prefill. Prefixes that nobody uses, and blocks of those that do not run, are dropped where that is
+// enough.
 bool Batcher::make_room_for(const Sequence& sequence, PrefixState prefix) {
   if (running_.empty()) return true;
-  int wanted = num_blocks_for(sequence.num_tokens() + 1);
+  int wanted = pool_.num_wanted(sequence.lease, sequence.kv_length, sequence.num_tokens() + 1);
   if (prefix == PrefixState::kReady) wanted -= sequence.num_prompt / kPositionsPerBlock;
   for (const auto& other : running_) {
     wanted += 1 + pool_.num_wanted(other->lease, other->kv_length, other->num_tokens() + 1);
   }
-  if (wanted > pool_.num_free() + prefixes_.num_evictable_blocks(sequence.prefix_group)) return false;
+  while (wanted > pool_.num_free() + prefixes_.num_evictable_blocks(sequence.prefix_group)) {
+    if (!release_unused(&sequence)) return false;
+  }
   if (prefix == PrefixState::kReady) prefixes_.find(sequence.prefix_group);  // the last one to be evicted
   while (wanted > pool_.num_free()) CHECK(prefixes_.evict(true));
   return true;
@@ -118,7 +137,7 @@ void Batcher::plan_rows(Sequence& sequence, int num_rows, bool is_decode) {
 // False when the sequence was the youngest and had to give way itself.
 bool Batcher::obtain_blocks(Sequence& sequence, int position_end) {
   while (!pool_.try_make_writable(sequence.lease, sequence.kv_length, position_end)) {
-    if (prefixes_.evict(true)) continue;
+    if (prefixes_.evict(true) || release_unused(nullptr)) continue;
     if (running_.size() > 1) {
       const bool is_youngest = running_.back().get() == &sequence;
       preempt_youngest();
@@ -128,6 +147,20 @@ bool Batcher::obtain_blocks(Sequence& sequence, int position_end) {
       CHECK_MSG(prefixes_.evict(false), "a sequence that runs alone is out of KV blocks");
     }
   }
+  return true;
+}
+
+// The blocks of the youngest sequence that does not run but has some. False when there is none.
+bool Batcher::release_unused(const Sequence* except) {
+  Sequence* youngest = nullptr;
+  for (const Queue* queue : {&waiting_, &paused_}) {
+    for (const auto& [arrival, sequence] : *queue) {
+      if (sequence->kv_length == 0 || sequence.get() == except) continue;
+      if (youngest == nullptr || arrival > youngest->arrival) youngest = sequence.get();
+    }
+  }
+  if (youngest == nullptr) return false;
+  release(*youngest);
   return true;
 }
 
@@ -150,9 +183,10 @@ void Batcher::release(Sequence& sequence) {
 
 std::unique_ptr<Sequence> Batcher::remove(const Sequence& sequence) {
   std::unique_ptr<Sequence> removed;
-  if (const auto waiting = waiting_.find(sequence.arrival); waiting != waiting_.end()) {
-    removed = std::move(waiting->second);
-    waiting_.erase(waiting);
+  if (auto waiting = waiting_.extract(sequence.arrival)) {
+    removed = std::move(waiting.mapped());
+  } else if (auto paused = paused_.extract(sequence.arrival)) {
+    removed = std::move(paused.mapped());
   } else {
     const auto running = std::find_if(running_.begin(), running_.end(),
                                       [&](const auto& candidate) { return candidate.get() == &sequence; });
@@ -176,9 +210,14 @@ void Batcher::check_integrity() const {
     CHECK(sequence->num_pending() >= 1);
     count(sequence->lease);
   }
-  for (const auto& [arrival, sequence] : waiting_) {
-    CHECK(sequence->arrival == arrival && sequence->lease.num_blocks() == 0 && sequence->kv_length == 0);
-    CHECK(!sequence->computes_prefix);
+  for (const Queue* queue : {&waiting_, &paused_}) {
+    for (const auto& [arrival, sequence] : *queue) {
+      CHECK(sequence->arrival == arrival && sequence->is_paused == (queue == &paused_));
+      CHECK(sequence->kv_length <= sequence->lease.num_blocks() * kPositionsPerBlock);
+      CHECK((sequence->kv_length > 0) == (sequence->lease.num_blocks() > 0));
+      CHECK(!sequence->computes_prefix);
+      count(sequence->lease);
+    }
   }
   for (std::size_t block = 0; block < references.size(); ++block) {
     CHECK_MSG(references[block] == pool_.num_references(BlockId{static_cast<std::int32_t>(block)}),

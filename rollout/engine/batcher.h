@@ -33,7 +33,7 @@ class Batcher {
   // sequence and at least one row of a prefilling one fit a pass.
   Batcher(KvBlockPool& pool, PrefixCache& prefixes, int max_batch, int max_step_tokens);
 
-  void enqueue(std::unique_ptr<Sequence> sequence);
+  void enqueue(std::unique_ptr<Sequence> sequence);  // also a paused one
   // Takes a sequence that was computed elsewhere up to `num_positions` straight into the batch, as its youngest, and
   // has the blocks filled that its group does not have. False, with `sequence` left as it was, when there is no room or
   // others wait: nobody passes them.
@@ -50,11 +50,17 @@ class Batcher {
   // are short. Not empty while a sequence runs. Valid until the next call.
   std::span<const PlannedRows> plan();
 
-  // Takes a sequence out, waiting or running, and releases its blocks.
+  // A running sequence pauses, and keeps its blocks as long as nobody needs them; one that is no longer paused waits to
+  // be let in again.
+  void pause(const Sequence& sequence);
+  void resume(const Sequence& sequence);
+
+  // Takes a sequence out, waiting, running or paused, and releases its blocks.
   std::unique_ptr<Sequence> remove(const Sequence& sequence);
 
   int num_running() const { return static_cast<int>(running_.size()); }
   int num_waiting() const { return static_cast<int>(waiting_.size()); }
+  int num_paused() const { return static_cast<int>(paused_.size()); }
   std::int64_t num_preempted() const { return num_preempted_; }  // since construction
 
   // CHECKs what must hold between passes, block references included.
@@ -65,6 +71,7 @@ class Batcher {
   void begin(Sequence& sequence, PrefixState prefix);
   void plan_rows(Sequence& sequence, int num_rows, bool is_decode);
   bool obtain_blocks(Sequence& sequence, int position_end);
+  bool release_unused(const Sequence* except);
   void preempt_youngest();
   void release(Sequence& sequence);
 
@@ -72,8 +79,10 @@ class Batcher {
   PrefixCache& prefixes_;
   int max_running_;
   int max_step_tokens_;
-  std::map<std::uint64_t, std::unique_ptr<Sequence>> waiting_;  // by arrival
-  std::vector<std::unique_ptr<Sequence>> running_;              // by arrival
+  using Queue = std::map<std::uint64_t, std::unique_ptr<Sequence>>;  // by arrival
+  Queue waiting_;                                                    // with blocks if they were paused
+  Queue paused_;
+  std::vector<std::unique_ptr<Sequence>> running_;  // by arrival
   std::vector<Sequence*> begun_;
   std::vector<PlannedRows> plan_;
   std::int64_t num_preempted_ = 0;

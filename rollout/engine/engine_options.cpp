@@ -38,6 +38,7 @@ Status validate(const SamplingParams& params) {
   for (const std::string& text : params.stop_strings) {
     if (text.empty()) return invalid("stop_strings: an empty string would end every completion");
   }
+  if (params.pauses_max < 0) return invalid("pauses_max: " + std::to_string(params.pauses_max) + " is below 0");
   return ok_status();
 }
 

@@ -43,14 +43,19 @@ class PagedRolloutEngine final : public RolloutEngine {
 
   Status submit(RolloutRequest request) override;
   Result<bool> submit_with_kv(RolloutRequest request, const KvImport& kv) override;
+  Status give(std::uint64_t id, std::span<const TokenId> tokens) override;
   EngineStep step(Lane& lane) override;
   std::optional<RolloutOutput> cancel(std::uint64_t id) override;
   std::optional<SequenceProgress> progress(std::uint64_t id) const override;
   std::optional<SequenceKv> sequence_kv(std::uint64_t id) const override;
 
   bool idle() const override { return by_id_.empty(); }
+  bool has_work() const override {
+    return num_running() + num_waiting() > 0 || !ended_outside_.empty() || !paused_at_submit_.empty();
+  }
   int num_running() const override { return batcher_.num_running(); }
   int num_waiting() const override { return batcher_.num_waiting(); }
+  int num_paused() const override { return batcher_.num_paused(); }
   void on_weights_changed() override {
     CHECK_MSG(idle(), "weights changed under running sequences");
     prefixes_.clear();
@@ -90,6 +95,7 @@ class PagedRolloutEngine final : public RolloutEngine {
   };
 
   Result<std::unique_ptr<Sequence>> make_sequence(RolloutRequest request);
+  Status replay(const RolloutRequest& request, Sequence& sequence) const;
   void enqueue(std::unique_ptr<Sequence> sequence);
   void run_pass(Lane& lane, std::span<const PlannedRows> plan, EngineStep& step);
   void add_rows(const PlannedRows& planned);
@@ -99,6 +105,11 @@ class PagedRolloutEngine final : public RolloutEngine {
   void draw_one(const Draw& draw, std::vector<Drawn>& drawn) const;
   void finish(Sequence& sequence, EngineStep& step);
   void append(Sequence& sequence, TokenId token, float logprob) const;
+  void append_given(Sequence& sequence, std::span<const TokenId> tokens) const;
+  int room_of(const Sequence& sequence) const {
+    return std::min(sequence.sampling.max_new_tokens - sequence.num_completion(),
+                    max_positions_ - sequence.num_tokens());
+  }
   std::size_t bytes_of(int num_blocks) const { return static_cast<std::size_t>(num_blocks) * pool_->block_bytes(); }
   std::size_t vocab_size() const { return static_cast<std::size_t>(model_->vocab_size()); }
 
@@ -113,7 +124,8 @@ class PagedRolloutEngine final : public RolloutEngine {
   Batcher batcher_;
   std::optional<Speculator> speculator_;
   std::unordered_map<std::uint64_t, Sequence*> by_id_;
-  std::vector<std::unique_ptr<Sequence>> ended_at_submit_;  // their partial tokens leave nothing to do
+  std::vector<std::unique_ptr<Sequence>> ended_outside_;  // what submit() or give() brought leaves nothing to do
+  std::vector<std::uint64_t> paused_at_submit_;           // of those that are paused: not told yet
   std::uint64_t num_arrived_ = 0;
 
   // Of one pass; members so that a pass does not allocate.
@@ -139,6 +151,9 @@ Result<std::unique_ptr<Sequence>> PagedRolloutEngine::make_sequence(RolloutReque
   sequence->random_key = request.random_key;
   sequence->prefix_group = request.prefix_group;
   sequence->stop = StopMatcher(request.sampling, eos_tokens_, tokenizer_);
+  if (const std::string& pause = request.sampling.pause_string; !pause.empty()) {
+    sequence->pause = StopMatcher({.stop_strings = {pause}}, {}, tokenizer_);
+  }
   sequence->num_prompt = static_cast<int>(request.prompt.size());
   sequence->sampling = std::move(request.sampling);
   sequence->speculation = request.speculation;
@@ -147,26 +162,46 @@ Result<std::unique_ptr<Sequence>> PagedRolloutEngine::make_sequence(RolloutReque
   sequence->tokens.reserve(static_cast<std::size_t>(std::min<std::int64_t>(num_tokens_max, max_positions_)));
   sequence->logprobs.reserve(sequence->tokens.capacity() - sequence->tokens.size());
 
-  if (sequence->sampling.max_new_tokens == 0) sequence->finish_reason = FinishReason::kLength;
-  for (std::size_t i = 0; i < request.partial_tokens.size(); ++i) {
-    if (sequence->finish_reason != FinishReason::kNone) {
+  JIGSAW_RETURN_IF_ERROR(replay(request, *sequence));
+  return sequence;
+}
+
+// The partial tokens, through the rules that they went through where they came from.
+Status PagedRolloutEngine::replay(const RolloutRequest& request, Sequence& sequence) const {
+  const std::span<const TokenId> tokens = request.partial_tokens;
+  if (room_of(sequence) <= 0) sequence.finish_reason = FinishReason::kLength;
+  auto given = request.partial_given.begin();
+  for (std::size_t i = 0;;) {
+    const bool is_given = given != request.partial_given.end() && given->begin == static_cast<int>(i);
+    if (!is_given && i == tokens.size()) break;
+    if (sequence.finish_reason != FinishReason::kNone) {
       return invalid(request, "partial_tokens go on after token " + std::to_string(i) + ", where the completion ends");
     }
-    append(*sequence, request.partial_tokens[i], request.partial_logprobs[i]);
+    if (is_given != sequence.is_paused) {
+      return invalid(request, "partial_given: token " + std::to_string(i) + " is " + (is_given ? "" : "not ") +
+                                  "given, and the completion does " + (is_given ? "not " : "") + "pause before it");
+    }
+    if (is_given) {
+      append_given(sequence, tokens.subspan(i, static_cast<std::size_t>(given->length())));
+      i += static_cast<std::size_t>((given++)->length());
+    } else {
+      append(sequence, tokens[i], request.partial_logprobs[i]);
+      ++i;
+    }
   }
-  if (!request.partial_tokens.empty()) sequence->computed_once = sequence->num_tokens() - 1;
-
-  return sequence;
+  if (!tokens.empty()) sequence.computed_once = sequence.num_tokens() - 1;
+  return ok_status();
 }
 
 void PagedRolloutEngine::enqueue(std::unique_ptr<Sequence> sequence) {
   by_id_.emplace(sequence->id, sequence.get());
   if (speculator_) speculator_->begin(*sequence);
-  if (sequence->finish_reason == FinishReason::kNone) {
-    batcher_.enqueue(std::move(sequence));
-  } else {
-    ended_at_submit_.push_back(std::move(sequence));
+  if (sequence->finish_reason != FinishReason::kNone) {
+    ended_outside_.push_back(std::move(sequence));
+    return;
   }
+  if (sequence->is_paused) paused_at_submit_.push_back(sequence->id);
+  batcher_.enqueue(std::move(sequence));
 }
 
 Status PagedRolloutEngine::submit(RolloutRequest request) {
@@ -188,20 +223,49 @@ Result<bool> PagedRolloutEngine::submit_with_kv(RolloutRequest request, const Kv
   if (sequence->finish_reason == FinishReason::kNone && batcher_.adopt(sequence, kv.num_positions, fill)) {
     by_id_.emplace(raw->id, raw);
     if (speculator_) speculator_->begin(*raw);
+    if (raw->is_paused) {
+      batcher_.pause(*raw);
+      paused_at_submit_.push_back(raw->id);
+    }
     return true;
   }
   enqueue(std::move(sequence));
   return false;
 }
 
+Status PagedRolloutEngine::give(std::uint64_t id, std::span<const TokenId> tokens) {
+  const auto found = by_id_.find(id);
+  const std::string name = "give() to sequence " + std::to_string(id);
+  if (found == by_id_.end() || !found->second->is_paused) {
+    return Error(ErrorCode::kInvalidArgument, name + ": it is not paused");
+  }
+  for (const TokenId token : tokens) {
+    if (token < 0 || token >= model_->vocab_size()) {
+      return Error(ErrorCode::kInvalidArgument, name + ": token " + std::to_string(token) +
+                                                    " is outside the vocabulary of " +
+                                                    std::to_string(model_->vocab_size()));
+    }
+  }
+  Sequence& sequence = *found->second;
+  std::erase(paused_at_submit_, id);
+  append_given(sequence, tokens);
+  if (sequence.finish_reason == FinishReason::kNone) {
+    batcher_.resume(sequence);
+  } else {
+    ended_outside_.push_back(batcher_.remove(sequence));
+  }
+  return ok_status();
+}
+
 EngineStep PagedRolloutEngine::step(Lane& lane) {
   EngineStep step;
-  for (const auto& sequence : ended_at_submit_) {
+  step.paused = std::exchange(paused_at_submit_, {});
+  for (const auto& sequence : ended_outside_) {
     by_id_.erase(sequence->id);
     if (speculator_) speculator_->end(*sequence);
     step.finished.push_back(sequence->take_output());
   }
-  ended_at_submit_.clear();
+  ended_outside_.clear();
 
   draws_.clear();
   for (Sequence* sequence : batcher_.admit()) {
@@ -329,7 +393,7 @@ void PagedRolloutEngine::draw_tokens(Lane& lane, EngineStep& step) {
     Sequence& sequence = *draw.sequence;
     int last_row = 0;
     for (const auto& [token, row] : drawn_[i]) {
-      if (sequence.finish_reason != FinishReason::kNone) break;
+      if (sequence.finish_reason != FinishReason::kNone || sequence.is_paused) break;
       const float logprob = kernels::log_prob_of(
           draw.logits[static_cast<std::size_t>(row) * vocab_size() + static_cast<std::size_t>(token)], draw.stats[row]);
       append(sequence, token, logprob);
@@ -341,7 +405,12 @@ void PagedRolloutEngine::draw_tokens(Lane& lane, EngineStep& step) {
       draw.drafts->accept(sequence, last_row);
       draw.drafts->end();
     }
-    if (sequence.finish_reason != FinishReason::kNone) finish(sequence, step);
+    if (sequence.finish_reason != FinishReason::kNone) {
+      finish(sequence, step);
+    } else if (sequence.is_paused) {
+      batcher_.pause(sequence);
+      step.paused.push_back(sequence.id);
+    }
   }
 }
 
@@ -356,9 +425,28 @@ void PagedRolloutEngine::append(Sequence& sequence, TokenId token, float logprob
   sequence.logprobs.push_back(logprob);
   if (sequence.stop.accept(token)) {
     sequence.finish_reason = FinishReason::kStop;
-  } else if (sequence.num_completion() >= sequence.sampling.max_new_tokens || sequence.num_tokens() >= max_positions_) {
+  } else if (room_of(sequence) <= 0) {
     sequence.finish_reason = FinishReason::kLength;
+  } else if (sequence.pause.accept(token)) {
+    if (static_cast<int>(sequence.given.size()) < sequence.sampling.pauses_max) {
+      sequence.is_paused = true;
+    } else {
+      sequence.finish_reason = FinishReason::kStop;
+    }
   }
+}
+
+// Of a paused sequence: what follows, as far as there is room for it.
+void PagedRolloutEngine::append_given(Sequence& sequence, std::span<const TokenId> tokens) const {
+  const int begin = sequence.num_completion();
+  tokens = tokens.first(std::min(tokens.size(), static_cast<std::size_t>(room_of(sequence))));
+  sequence.tokens.insert(sequence.tokens.end(), tokens.begin(), tokens.end());
+  sequence.logprobs.resize(sequence.logprobs.size() + tokens.size(), 0.0f);
+  sequence.given.push_back({begin, sequence.num_completion()});
+  sequence.stop.reset();
+  sequence.pause.reset();
+  sequence.is_paused = false;
+  if (room_of(sequence) <= 0) sequence.finish_reason = FinishReason::kLength;
 }
 
 std::optional<RolloutOutput> PagedRolloutEngine::cancel(std::uint64_t id) {
@@ -366,12 +454,13 @@ std::optional<RolloutOutput> PagedRolloutEngine::cancel(std::uint64_t id) {
   if (found == by_id_.end()) return std::nullopt;
   Sequence* sequence = found->second;
   by_id_.erase(found);
+  std::erase(paused_at_submit_, id);
   if (speculator_) speculator_->end(*sequence);
   std::unique_ptr<Sequence> removed;
-  const auto ended = std::ranges::find(ended_at_submit_, sequence, &std::unique_ptr<Sequence>::get);
-  if (ended != ended_at_submit_.end()) {
+  const auto ended = std::ranges::find(ended_outside_, sequence, &std::unique_ptr<Sequence>::get);
+  if (ended != ended_outside_.end()) {
     removed = std::move(*ended);
-    ended_at_submit_.erase(ended);
+    ended_outside_.erase(ended);
   } else {
     removed = batcher_.remove(*sequence);
   }
@@ -384,7 +473,8 @@ std::optional<SequenceProgress> PagedRolloutEngine::progress(std::uint64_t id) c
   if (found == by_id_.end()) return std::nullopt;
   const Sequence& sequence = *found->second;
   return SequenceProgress{.tokens = std::span(sequence.tokens).subspan(static_cast<std::size_t>(sequence.num_prompt)),
-                          .logprobs = sequence.logprobs};
+                          .logprobs = sequence.logprobs,
+                          .given = sequence.given};
 }
 
 std::optional<SequenceKv> PagedRolloutEngine::sequence_kv(std::uint64_t id) const {
@@ -400,7 +490,7 @@ std::optional<SequenceKv> PagedRolloutEngine::sequence_kv(std::uint64_t id) cons
 void PagedRolloutEngine::check_integrity() const {
   batcher_.check_integrity();
   CHECK(by_id_.size() ==
-        static_cast<std::size_t>(num_running()) + static_cast<std::size_t>(num_waiting()) + ended_at_submit_.size());
+        static_cast<std::size_t>(num_running() + num_waiting() + num_paused()) + ended_outside_.size());
   for (const auto& [id, sequence] : by_id_) CHECK(sequence->id == id);
 }
 

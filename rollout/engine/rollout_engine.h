@@ -16,6 +16,7 @@
 #include "core/lane.h"
 #include "core/result.h"
 #include "rollout/models/policy_weights.h"
+#include "rollout/models/token_run.h"
 #include "rollout/tokenizer/tokenizer.h"
 
 namespace jigsaw {
@@ -28,6 +29,10 @@ struct SamplingParams {
   std::vector<TokenId> stop_tokens{};       // besides the model's eos tokens; the stop token is kept in the output
   std::vector<std::string> stop_strings{};  // generation ends with the token that completes one (kept in the output)
   bool ignore_eos = false;                  // for benchmarks
+  // A completion that comes to `pause_string` (empty: none) pauses until give() brings what follows, `pauses_max` times
+  // at most; a further one ends it.
+  std::string pause_string{};
+  int pauses_max = 0;
 };
 // kInvalidArgument with the name of the field, e.g. "top_p: 1.5 is outside (0, 1]".
 Status validate(const SamplingParams& params);
@@ -41,6 +46,7 @@ struct RolloutRequest {
   std::vector<TokenId> prompt{};          // >= 1 token
   std::vector<TokenId> partial_tokens{};  // already generated elsewhere: decoding goes on after them
   std::vector<float> partial_logprobs{};  // one a partial token
+  std::vector<TokenRun> partial_given{};  // of the partial tokens: what give() brought, one run a pause, ascending
   bool speculation = true;                // false: never drafted for; measurements of plain decoding set it
   SamplingParams sampling;
 };
@@ -48,8 +54,9 @@ struct RolloutRequest {
 struct RolloutOutput {
   std::uint64_t id = 0;
   std::vector<TokenId> tokens{};  // completion, end token included
-  std::vector<float> logprobs{};  // natural log at temperature 1, one a token
+  std::vector<float> logprobs{};  // natural log at temperature 1, one a token; 0 for those that were given
   FinishReason finish_reason = FinishReason::kNone;
+  std::vector<TokenRun> given{};  // tokens that give() brought, one run a pause, ascending; may be empty runs
 };
 
 struct EngineOptions {
@@ -73,6 +80,7 @@ struct EngineStep {
   int draft_tokens = 0;       // further rows of this pass, which verify drafts
   int accepted_tokens = 0;    // of draft_tokens: those that were drawn, so the step has as many tokens more
   std::vector<RolloutOutput> finished;
+  std::vector<std::uint64_t> paused;  // sequences that wait for give() from now on
   struct Event {
     std::uint64_t id;
     TokenId token;
@@ -85,6 +93,7 @@ struct EngineStep {
 struct SequenceProgress {
   std::span<const TokenId> tokens{};  // completion
   std::span<const float> logprobs{};  // one a token
+  std::span<const TokenRun> given{};  // as in RolloutOutput
 };
 
 // The keys and values of a running sequence, block by block (layout: kernels.h, transformer.h).
@@ -115,6 +124,9 @@ class RolloutEngine {
   // False: there was no room in the batch or the blocks, or others wait already, so it waits as submit() has it, and
   // will be computed again. Shares the prompt's blocks if its group's prompt is here.
   virtual Result<bool> submit_with_kv(RolloutRequest request, const KvImport& kv) = 0;
+  // What follows in a paused sequence, which goes on with the next step(). Tokens beyond its room (max_new_tokens,
+  // max_positions) are left out, and end it. kInvalidArgument: it is not paused, or a token is not in the vocabulary.
+  virtual Status give(std::uint64_t id, std::span<const TokenId> tokens) = 0;
   // One forward pass. Empty when idle. Running out of KV blocks preempts the youngest sequences; never an error.
   virtual EngineStep step(Lane& lane) = 0;
   // Takes a sequence out, with what it has generated so far (kCancelled); empty if unknown. For migration and Ctrl-C.
@@ -123,9 +135,11 @@ class RolloutEngine {
   virtual std::optional<SequenceProgress> progress(std::uint64_t id) const = 0;
   // For migration by KV copy. Empty if unknown, waiting or without any; valid until the next step() or cancel().
   virtual std::optional<SequenceKv> sequence_kv(std::uint64_t id) const = 0;
-  virtual bool idle() const = 0;
+  virtual bool idle() const = 0;        // has no sequence
+  virtual bool has_work() const = 0;    // step() would do something: not all sequences are paused
   virtual int num_running() const = 0;  // sequences in the batch
   virtual int num_waiting() const = 0;
+  virtual int num_paused() const = 0;  // they keep their blocks until others need them
   // Tells that the weights have changed: cached prefixes are dropped. Only while idle().
   virtual void on_weights_changed() = 0;
   // Drops cached prefixes and gives the memory of the KV pool back to the machine until the next step(). Only while

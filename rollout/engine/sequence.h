@@ -3,8 +3,10 @@
 //   submit -> waiting -> prefilling -> decoding -> finished (or cancelled at any moment)
 //                ^            |            |
 //                +------------+------------+  preempted: gives its blocks back, keeps its tokens
+//                ^                         |
+//                +-------- paused <--------+  waits for tokens from outside; keeps its blocks while nobody needs them
 //
-// The state is not stored: it follows from `tokens`, `kv_length` and whose queue the sequence is in.
+// Only `is_paused` is stored: the rest follows from `tokens`, `kv_length` and whose queue the sequence is in.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +26,11 @@ struct Sequence {
   std::uint64_t random_key = 0;
   std::uint64_t prefix_group = 0;
   SamplingParams sampling;
-  StopMatcher stop;
+  StopMatcher stop, pause;
   std::vector<TokenId> tokens;  // prompt + completion
   std::vector<float> logprobs;  // one a completion token
+  std::vector<TokenRun> given;  // of the completion, one a pause that is over
+  bool is_paused = false;
   int num_prompt = 0;
   int kv_length = 0;      // positions whose keys and values stand in the blocks
   int computed_once = 0;  // positions computed before, here or where the sequence came from
@@ -46,7 +50,8 @@ struct Sequence {
     return {.id = id,
             .tokens = {tokens.begin() + num_prompt, tokens.end()},
             .logprobs = std::move(logprobs),
-            .finish_reason = finish_reason};
+            .finish_reason = finish_reason,
+            .given = std::move(given)};
   }
 };
 

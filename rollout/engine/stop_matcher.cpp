@@ -32,6 +32,10 @@ bool StopMatcher::Pattern::accept(char byte) {
   return true;
 }
 
+void StopMatcher::reset() {
+  for (Pattern& pattern : patterns_) pattern.matched = 0;
+}
+
 bool StopMatcher::accept(TokenId token) {
   bool ends = std::find(end_tokens_.begin(), end_tokens_.end(), token) != end_tokens_.end();
   if (patterns_.empty()) return ends;

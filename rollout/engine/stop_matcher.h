@@ -18,6 +18,8 @@ class StopMatcher {
 
   // True when the completion ends with `token`. Also when a stop string ends within its bytes, not only at their end.
   bool accept(TokenId token);
+  // What came so far is no part of a stop string.
+  void reset();
 
  private:
   // Knuth-Morris-Pratt: `matched` bytes of the text's end are the longest such prefix of `text`.

@@ -16,6 +16,22 @@ bool has_completion(const ScoredSequence& sequence) {
   return sequence.prompt_length < static_cast<int>(sequence.tokens.size());
 }
 
+// Of tokens of a sequence that are asked about one after the other.
+class GivenTokens {
+ public:
+  explicit GivenTokens(const ScoredSequence& sequence)
+      : runs_(sequence.given), prompt_length_(sequence.prompt_length) {}
+  bool holds(int position) {
+    const int index = position - prompt_length_;
+    while (!runs_.empty() && runs_.front().end <= index) runs_ = runs_.subspan(1);
+    return !runs_.empty() && runs_.front().begin <= index;
+  }
+
+ private:
+  std::span<const TokenRun> runs_;
+  int prompt_length_;
+};
+
 std::span<const std::int32_t> prompt_of(const ScoredSequence& sequence) {
   return sequence.tokens.first(static_cast<std::size_t>(sequence.prompt_length));
 }
@@ -60,7 +76,9 @@ TrainingPack make_training_pack(std::span<const ScoredSequence> sequences, int m
     const int first_position = prefix < 0 ? 0 : sequence.prompt_length - 1;
     const int first_row = pack.num_rows() - first_position;  // of position 0
     add_rows(first_position, length - 1, prefix);
+    GivenTokens given(sequence);
     for (int position = sequence.prompt_length; position < length; ++position) {
+      if (given.holds(position)) continue;
       pack.logit_rows.push_back(first_row + position - 1);
       pack.targets.push_back(sequence.tokens[static_cast<std::size_t>(position)]);
     }

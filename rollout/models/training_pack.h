@@ -26,7 +26,7 @@ struct PackSequence {
 struct TrainingPack {
   std::vector<std::int32_t> tokens;      // R; the last token of a sequence is only a target and has no row
   std::vector<PackSequence> sequences;   // whose rows add up to R
-  std::vector<std::int32_t> logit_rows;  // ascending: from the last prompt token on
+  std::vector<std::int32_t> logit_rows;  // ascending: from the last prompt token on, before tokens that were drawn
   std::vector<std::int32_t> targets;     // as many: the token that follows the row
 
   int num_rows() const { return static_cast<int>(tokens.size()); }

@@ -17,13 +17,16 @@
 
 #include "core/lane.h"
 #include "rollout/models/policy_weights.h"
+#include "rollout/models/token_run.h"
 
 namespace jigsaw {
 
-// One completion to score: tokens = prompt + completion; log-probs are of tokens[prompt_length ..].
+// One completion to score: tokens = prompt + completion; log-probs are of tokens[prompt_length ..], but for those that
+// were given and not drawn.
 struct ScoredSequence {
   std::span<const std::int32_t> tokens;  // all within the vocabulary
   int prompt_length = 0;                 // >= 1
+  std::span<const TokenRun> given{};     // of the completion, ascending
 };
 
 class TrainingPass {
@@ -33,7 +36,7 @@ class TrainingPass {
   TrainingPass(const PolicyWeights& weights, int max_positions, bool recompute_activations);
   ~TrainingPass();
 
-  // Log-probs of all completion tokens, sequence after sequence, equal bit for bit to those of the rollout.
+  // Log-probs of all completion tokens that were drawn, sequence after sequence, equal bit for bit to those of the rollout.
   // `entropies` (may be empty) gets as many values. Keeps activations until backward() or the next forward().
   std::vector<float> forward(Lane& lane, std::span<const ScoredSequence> sequences, std::span<float> entropies);
   // Same without keeping anything, a few thousand tokens at a time: for reference and old log-probs. May come between

@@ -47,7 +47,8 @@ class Candidates {
     for (auto entry = plan_.running().lower_bound({pipeline, step, 0}); entry != end; ++entry) {
       const NodeRef ref = *entry;
       const Node& node = plan_.node(ref);
-      if (node.kind != SubStageKind::kDecodeTail) continue;
+      // The forecast of a tail is that of the last turn.
+      if (node.kind != SubStageKind::kDecodeTail || node.turn + 1 != plan_.spec(pipeline).turns) continue;
       const auto sequences = plan_.sequences(ref, now);
       if (!sequences || sequences->running.count == 0 || plan_.is_merging(ref)) continue;
       int others = static_cast<int>(plan_.ready_on(node.worker).size());

@@ -15,6 +15,7 @@
 #include "rollout/models/policy_weights.h"
 #include "workers/rewards/reward.h"
 #include "workers/tasks/task.h"
+#include "workers/tools/tool_config.h"
 #include "workers/trainer/algorithm_config.h"
 #include "workers/trainer/optimizer_config.h"
 
@@ -64,6 +65,7 @@ struct PipelineConfig {
   WeightFormat weight_format = WeightFormat::kFp32;  // what passes read matrices as (rollout/models/policy_weights.h)
   TaskConfig task;
   RewardConfig reward;
+  ToolConfig tool{};
   AlgorithmConfig algorithm;
   RolloutConfig rollout;
   TrainConfig train;
@@ -79,6 +81,7 @@ struct PipelineConfig {
   bool is_one_step_off() const { return mode == "one_step_off"; }
   bool from_scratch() const { return model.empty(); }
   bool needs_reference() const { return algorithm.beta > 0; }
+  int num_turns() const { return tool.any() ? tool.calls_max + 1 : 1; }
   int samples_per_step() const { return rollout.prompts_per_step * rollout.group_size; }
 };
 

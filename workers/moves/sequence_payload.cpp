@@ -69,6 +69,7 @@ Result<ReceivedSequence> decode_sequence(const ReceivedPayload& payload) {
           std::uint64_t{snapshot.prompt_length()} + static_cast<std::uint64_t>(snapshot.logprobs_size())) {
     return corrupt("its numbers of tokens and log-probs do not agree");
   }
+  if (snapshot.given_size() % 2 != 0) return corrupt("its last run of given tokens has no end");
   return received;
 }
 

@@ -64,7 +64,8 @@ class StepRunner {
       trajectories_.push_back(std::move(trajectory));
       return ok_status();
     };
-    listener.on_entered = [&](SubStageKind kind) {
+    listener.on_entered = [&](RolloutPhase::Place place) {
+      const SubStageKind kind = place.kind;
       (kind == SubStageKind::kReward ? completed : tail_from) = system_clock().now();
       if (kind == SubStageKind::kDecodeBulk) tail_from.reset();
       return ok_status();

@@ -21,7 +21,9 @@ Status LogprobStage::run_quantum(Lane& lane) {
   const auto pack = std::span<const TrainingSample>(samples_).subspan(next_, end - next_);
   JIGSAW_ASSIGN_OR_RETURN(const auto logprobs, runtime_.trainer().score(lane, pack, runtime_.reference()));
   for (std::size_t i = 0; i < pack.size(); ++i) {
-    for (const float logprob : logprobs[i]) scored_[next_ + i].add_ref_logprobs(logprob);
+    for (const float logprob : for_each_completion_token(pack[i], logprobs[i])) {
+      scored_[next_ + i].add_ref_logprobs(logprob);
+    }
   }
   next_ = end;
   if (done()) runtime_.on_training_ended();

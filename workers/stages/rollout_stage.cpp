@@ -5,6 +5,8 @@
 #include <iterator>
 #include <utility>
 
+#include "workers/stages/given_tokens.h"
+
 namespace jigsaw {
 namespace {
 
@@ -13,14 +15,24 @@ std::span<const T> all_of(const google::protobuf::RepeatedField<T>& field) {
   return {field.data(), static_cast<std::size_t>(field.size())};
 }
 
+SequenceProgress progress_of(const RolloutOutput& output) {
+  return {.tokens = output.tokens, .logprobs = output.logprobs, .given = output.given};
+}
+
+int num_drawn_tokens(const RolloutOutput& output) {
+  auto count = static_cast<int>(output.tokens.size());
+  for (const TokenRun& run : output.given) count -= run.length();
+  return count;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<RolloutStage>> RolloutStage::create(PipelineRuntime& runtime, std::int64_t step,
                                                            const wire::RolloutWork& work, TokenBins bins,
                                                            RolloutListener listener) {
   CHECK(work.policy_version() == runtime.rollout_version());
-  std::unique_ptr<RolloutStage> stage(
-      new RolloutStage(runtime, step, RolloutPhase(bins, work.samples_size()), std::move(listener)));
+  std::unique_ptr<RolloutStage> stage(new RolloutStage(
+      runtime, step, RolloutPhase(bins, work.samples_size(), runtime.config().num_turns()), std::move(listener)));
   std::map<std::uint32_t, const wire::PartialRollout*> partials;
   for (const wire::PartialRollout& partial : work.partials()) partials[partial.sample()] = &partial;
   for (const std::uint32_t index : work.samples()) {
@@ -28,17 +40,20 @@ Result<std::unique_ptr<RolloutStage>> RolloutStage::create(PipelineRuntime& runt
     const wire::PartialRollout& partial =
         found == partials.end() ? wire::PartialRollout::default_instance() : *found->second;
     JIGSAW_ASSIGN_OR_RETURN(PipelineRuntime::SampleRequest made, runtime.sample_request(step, index));
-    JIGSAW_RETURN_IF_ERROR(
-        stage->add_sample(std::move(made), all_of(partial.tokens()), all_of(partial.logprobs()), nullptr));
+    const std::vector<TokenRun> given = runs_of(partial.given());
+    const SequenceProgress completion{
+        .tokens = all_of(partial.tokens()), .logprobs = all_of(partial.logprobs()), .given = given};
+    JIGSAW_RETURN_IF_ERROR(stage->add_sample(std::move(made), completion, nullptr));
   }
   return stage;
 }
 
-Status RolloutStage::add_sample(PipelineRuntime::SampleRequest made, std::span<const TokenId> tokens,
-                                std::span<const float> logprobs, const KvImport* kv) {
+Status RolloutStage::add_sample(PipelineRuntime::SampleRequest made, const SequenceProgress& completion,
+                                const KvImport* kv) {
   const auto index = static_cast<std::uint32_t>(made.request.id);
-  made.request.partial_tokens.assign(tokens.begin(), tokens.end());
-  made.request.partial_logprobs.assign(logprobs.begin(), logprobs.end());
+  made.request.partial_tokens.assign(completion.tokens.begin(), completion.tokens.end());
+  made.request.partial_logprobs.assign(completion.logprobs.begin(), completion.logprobs.end());
+  made.request.partial_given.assign(completion.given.begin(), completion.given.end());
   Sample sample;
   sample.trajectory.set_sample(index);
   sample.trajectory.set_prompt_index(made.prompt.index);
@@ -65,6 +80,7 @@ Status RolloutStage::run_quantum(Lane& lane) {
   EngineStep step = runtime_.engine().step(lane);
   recomputed_tokens_ += step.recomputed_tokens;
   std::ranges::move(step.finished, std::back_inserter(ended_));
+  std::ranges::copy(step.paused, std::back_inserter(paused_));
   if (runtime_.engine().idle()) runtime_.on_rollout_ended();
   if (step.prefill_tokens > step.decode_tokens) {
     prefill_.rows += step.prefill_tokens + step.decode_tokens;
@@ -72,7 +88,7 @@ Status RolloutStage::run_quantum(Lane& lane) {
   }
   const int num_rows = step.decode_tokens + step.prefill_tokens;
   if (num_rows == 0) return ok_status();  // first tokens out of cached prompts only
-  if (const auto kind = phase_.after_pass(num_rows, runtime_.engine().num_waiting())) entered_ = kind;
+  if (const auto place = phase_.after_pass(num_rows, runtime_.engine().num_waiting())) entered_ = place;
   return ok_status();
 }
 
@@ -81,32 +97,55 @@ Status RolloutStage::ask_for_reward(const RolloutOutput& output) {
   wire::Trajectory& trajectory = sample.trajectory;
   for (const TokenId token : output.tokens) trajectory.add_tokens(token);
   for (const float logprob : output.logprobs) trajectory.add_logprobs(logprob);
+  add_runs(output.given, *trajectory.mutable_given());
   trajectory.set_truncated(output.finish_reason == FinishReason::kLength);
   trajectory.set_completion_text(runtime_.completion_text(output));
-  sample.reward_id = runtime_.next_reward_id();
+  sample.reward_id = runtime_.next_request_id();
   sample_of_reward_[sample.reward_id] = output.id;
   return runtime_.reward().submit({.id = sample.reward_id,
                                    .prompt = trajectory.prompt_text(),
                                    .completion = trajectory.completion_text(),
                                    .answer = sample.prompt.answer,
                                    .extra_json = sample.prompt.extra_json,
-                                   .num_tokens = static_cast<int>(output.tokens.size()),
+                                   .num_tokens = num_drawn_tokens(output),
                                    .truncated = trajectory.truncated(),
                                    .prompt_index = sample.prompt.index});
 }
 
 Status RolloutStage::poll() {
   for (const RolloutOutput& output : std::exchange(ended_, {})) JIGSAW_RETURN_IF_ERROR(ask_for_reward(output));
+  JIGSAW_RETURN_IF_ERROR(ask_tools());
+  JIGSAW_RETURN_IF_ERROR(take_answers());
   JIGSAW_RETURN_IF_ERROR(take_rewards());
-  const bool waits_for_rewards_only =
-      runtime_.engine().idle() && num_expected_ == 0 &&
+  const bool none_decodes =
+      !runtime_.engine().has_work() && num_expected_ == 0 &&
       std::ranges::none_of(samples_, [](const auto& entry) { return entry.second.frozen.has_value(); });
-  if (!done() && waits_for_rewards_only) {
-    if (const auto kind = phase_.wait_for_rewards()) entered_ = kind;
+  if (!done() && none_decodes) {
+    if (const auto place = calls_.waits() ? phase_.wait_for_tools() : phase_.wait_for_rewards()) entered_ = place;
   }
   const auto entered = std::exchange(entered_, std::nullopt);
   if (entered && !done() && listener_.on_entered) JIGSAW_RETURN_IF_ERROR(listener_.on_entered(*entered));
   return phase_.kind() == SubStageKind::kDecodeTail && listener_.on_progress ? tell_progress() : ok_status();
+}
+
+Status RolloutStage::ask_tools() {
+  for (const std::uint64_t index : std::exchange(paused_, {})) {
+    const auto completion = runtime_.engine().progress(index);
+    if (!completion) continue;  // it was taken out meanwhile
+    const Sample& sample = samples_.at(index);
+    JIGSAW_RETURN_IF_ERROR(calls_.ask(index, *completion, sample.trajectory.prompt_text(), sample.prompt.extra_json));
+  }
+  return ok_status();
+}
+
+Status RolloutStage::take_answers() {
+  JIGSAW_ASSIGN_OR_RETURN(const std::vector<ToolCalls::Answer> answers, calls_.take_answers());
+  for (const ToolCalls::Answer& answer : answers) {
+    wire::Trajectory& trajectory = samples_.at(answer.sample).trajectory;
+    if (trajectory.tool_error().empty()) trajectory.set_tool_error(answer.error);
+    JIGSAW_RETURN_IF_ERROR(runtime_.engine().give(answer.sample, answer.tokens));
+  }
+  return ok_status();
 }
 
 // Whoever listens can work out for itself how tokens grow while nothing else changes.
@@ -127,7 +166,7 @@ std::string RolloutStage::waiting_for() const {
       std::ranges::count_if(samples_, [](const auto& entry) { return entry.second.frozen.has_value(); });
   if (num_frozen > 0) return std::to_string(num_frozen) + " samples that are moving to another worker";
   if (num_expected_ > 0) return std::to_string(num_expected_) + " samples that are to come from another worker";
-  return runtime_.reward().waiting_for();
+  return calls_.waits() ? calls_.waiting_for() : runtime_.reward().waiting_for();
 }
 
 Status RolloutStage::take_rewards() {
@@ -152,30 +191,39 @@ void RolloutStage::fill(wire::NodeDone& done) {
   for (wire::PartialRollout& partial : partials_) *done.add_partials() = std::move(partial);
 }
 
-// The last token is left out: whoever goes on draws it again, the same, and sees by it whether the completion has
-// ended.
-void RolloutStage::keep_partial(std::uint64_t index, std::span<const TokenId> tokens, std::span<const float> logprobs) {
-  if (tokens.size() < 2) return;
+// The last token is left out where it was drawn: whoever goes on draws it again, the same, and sees by it whether the
+// completion has ended.
+void RolloutStage::keep_partial(std::uint64_t index, const SequenceProgress& completion) {
+  const auto count = static_cast<int>(completion.tokens.size());
+  const bool ends_given = !completion.given.empty() && completion.given.back().end == count;
+  const int num_kept = ends_given ? count : count - 1;
+  if (num_kept < 1) return;
   wire::PartialRollout& partial = partials_.emplace_back();
   partial.set_sample(static_cast<std::uint32_t>(index));
-  for (const TokenId token : tokens.first(tokens.size() - 1)) partial.add_tokens(token);
-  for (const float logprob : logprobs.first(tokens.size() - 1)) partial.add_logprobs(logprob);
+  for (const TokenId token : completion.tokens.first(static_cast<std::size_t>(num_kept))) partial.add_tokens(token);
+  for (const float logprob : completion.logprobs.first(static_cast<std::size_t>(num_kept))) {
+    partial.add_logprobs(logprob);
+  }
+  add_runs(completion.given, *partial.mutable_given());
 }
 
 bool RolloutStage::cancel() {
-  for (const RolloutOutput& output : std::exchange(ended_, {})) keep_partial(output.id, output.tokens, output.logprobs);
+  for (const RolloutOutput& output : std::exchange(ended_, {})) keep_partial(output.id, progress_of(output));
   for (const auto& [index, sample] : samples_) {
     if (const auto running = runtime_.engine().cancel(index)) {
-      keep_partial(index, running->tokens, running->logprobs);
+      keep_partial(index, progress_of(*running));
     } else if (sample.frozen) {
-      keep_partial(index, sample.frozen->tokens, sample.frozen->logprobs);
+      keep_partial(index, progress_of(*sample.frozen));
     } else if (sample.reward_id != 0) {
       const wire::Trajectory& ended = sample.trajectory;
-      const std::span<const TokenId> tokens(ended.tokens().data(), static_cast<std::size_t>(ended.tokens_size()));
-      const std::span<const float> logprobs(ended.logprobs().data(), static_cast<std::size_t>(ended.logprobs_size()));
-      keep_partial(index, tokens.subspan(ended.prompt_length()), logprobs);
+      const std::vector<TokenRun> given = runs_of(ended.given());
+      keep_partial(index, {.tokens = all_of(ended.tokens()).subspan(ended.prompt_length()),
+                           .logprobs = all_of(ended.logprobs()),
+                           .given = given});
     }
   }
+  paused_.clear();
+  calls_.drop_all();
   samples_.clear();
   sample_of_reward_.clear();
   num_expected_ = 0;
@@ -209,15 +257,16 @@ std::optional<wire::SequenceSnapshot> RolloutStage::snapshot(std::uint64_t sampl
   snapshot.mutable_tokens()->Add(progress->tokens.begin(), progress->tokens.end());
   snapshot.set_prompt_length(prompt.prompt_length());
   snapshot.mutable_logprobs()->Add(progress->logprobs.begin(), progress->logprobs.end());
+  add_runs(progress->given, *snapshot.mutable_given());
   return snapshot;
 }
 
 Status RolloutStage::check_room_for(std::size_t num_tokens) const {
-  if (done() || phase_.kind() > SubStageKind::kDecodeTail) {
+  if (done() || phase_.kind() == SubStageKind::kReward) {
     return Error(ErrorCode::kUnavailable, "the rollout decodes no more");
   }
   const RolloutEngine& engine = runtime_.engine();
-  const int num_sequences = engine.num_running() + engine.num_waiting() + num_expected_;
+  const int num_sequences = engine.num_running() + engine.num_waiting() + engine.num_paused() + num_expected_;
   if (num_sequences >= runtime_.config().rollout.engine.max_batch) {
     return Error(ErrorCode::kResourceExhausted, "rollout.max_batch sequences are there already");
   }
@@ -232,6 +281,7 @@ bool RolloutStage::take_out(std::uint64_t sample) {
   const auto found = samples_.find(sample);
   if (found == samples_.end()) return false;
   found->second.frozen = runtime_.engine().cancel(sample);
+  calls_.drop(sample);
   if (runtime_.engine().idle()) runtime_.on_rollout_ended();
   return found->second.frozen.has_value();
 }
@@ -240,7 +290,7 @@ void RolloutStage::put_back(std::uint64_t sample) {
   const RolloutOutput frozen = *std::exchange(samples_.at(sample).frozen, std::nullopt);
   auto made = runtime_.sample_request(step_, static_cast<std::uint32_t>(sample));
   CHECK(made.ok());  // it ran here before
-  CHECK(add_sample(*std::move(made), frozen.tokens, frozen.logprobs, nullptr).ok());
+  CHECK(add_sample(*std::move(made), progress_of(frozen), nullptr).ok());
 }
 
 void RolloutStage::give_away(std::uint64_t sample) {
@@ -261,7 +311,10 @@ Status RolloutStage::take_in(const wire::SequenceSnapshot& snapshot, const KvImp
       !std::ranges::equal(tokens.first(snapshot.prompt_length()), made.request.prompt)) {
     return Error(ErrorCode::kCorrupt, name + " has another prompt than here");
   }
-  return add_sample(std::move(made), tokens.subspan(snapshot.prompt_length()), all_of(snapshot.logprobs()), kv);
+  const std::vector<TokenRun> given = runs_of(snapshot.given());
+  const SequenceProgress completion{
+      .tokens = tokens.subspan(snapshot.prompt_length()), .logprobs = all_of(snapshot.logprobs()), .given = given};
+  return add_sample(std::move(made), completion, kv);
 }
 
 }  // namespace jigsaw

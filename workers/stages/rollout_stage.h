@@ -1,5 +1,6 @@
 // Rolls out some samples of a step and asks for their rewards as they end. A quantum is one forward pass of the engine.
-// Rewards are asked for in poll(): external ones end with the thread that started them, which is to be the executor's.
+// Rewards and tools are asked in poll(): external ones end with the thread that started them, which is to be the
+// executor's. A completion that calls a tool pauses in the engine until the answer is there.
 //
 // Samples can come from, and go to, the same rollout on another worker (workers/moves):
 //
@@ -23,6 +24,7 @@
 #include "core/wire/peer_messages.pb.h"
 #include "workers/pipeline_runtime.h"
 #include "workers/stages/rollout_phase.h"
+#include "workers/stages/tool_calls.h"
 #include "workers/sub_stage.h"
 
 namespace jigsaw {
@@ -36,7 +38,7 @@ struct RunningSamples {
 // Whom a rollout tells; all are called from poll(). The last two may be empty.
 struct RolloutListener {
   std::function<Status(wire::Trajectory)> on_trajectory;  // once a sample, with its reward
-  std::function<Status(SubStageKind)> on_entered;         // each sub-stage after the first
+  std::function<Status(RolloutPhase::Place)> on_entered;  // each sub-stage after the first
   // In the tail, on entering it and whenever the number has changed.
   std::function<Status(RunningSamples)> on_progress;
 };
@@ -52,7 +54,7 @@ class RolloutStage : public SubStage {
     return runtime_.has_rollout_copy() ? PipelineParts::kRollout : PipelineParts::kAll;
   }
   Status poll() override;
-  bool runnable() const override { return !samples_.empty() && !runtime_.engine().idle(); }
+  bool runnable() const override { return !samples_.empty() && runtime_.engine().has_work(); }
   Status run_quantum(Lane& lane) override;
   bool done() const override { return samples_.empty() && num_expected_ == 0; }
   // What the samples that have not ended had so far is told in fill().
@@ -98,22 +100,25 @@ class RolloutStage : public SubStage {
   };
 
   RolloutStage(PipelineRuntime& runtime, std::int64_t step, RolloutPhase phase, RolloutListener listener)
-      : runtime_(runtime), step_(step), listener_(std::move(listener)), phase_(phase) {}
+      : runtime_(runtime), step_(step), listener_(std::move(listener)), phase_(phase), calls_(runtime) {}
   // Submits it with what there is of its completion already; its keys and values, or null.
-  Status add_sample(PipelineRuntime::SampleRequest made, std::span<const TokenId> tokens,
-                    std::span<const float> logprobs, const KvImport* kv);
+  Status add_sample(PipelineRuntime::SampleRequest made, const SequenceProgress& completion, const KvImport* kv);
   Status ask_for_reward(const RolloutOutput& output);
   Status take_rewards();
-  void keep_partial(std::uint64_t index, std::span<const TokenId> tokens, std::span<const float> logprobs);
+  Status ask_tools();
+  Status take_answers();
+  void keep_partial(std::uint64_t index, const SequenceProgress& completion);
   Status tell_progress();
 
   PipelineRuntime& runtime_;
   std::int64_t step_;
   RolloutListener listener_;
   RolloutPhase phase_;
-  std::optional<SubStageKind> entered_;                      // not told yet
-  int told_count_ = 0;                                       // of running samples, last
-  std::vector<RolloutOutput> ended_;                         // no reward asked for yet
+  std::optional<RolloutPhase::Place> entered_;  // not told yet
+  int told_count_ = 0;                          // of running samples, last
+  std::vector<RolloutOutput> ended_;            // no reward asked for yet
+  std::vector<std::uint64_t> paused_;           // no tool asked yet
+  ToolCalls calls_;
   std::map<std::uint64_t, Sample> samples_;                  // those without a reward yet, by index in the step
   std::map<std::uint64_t, std::uint64_t> sample_of_reward_;  // by the reward's id
   std::vector<wire::PartialRollout> partials_;               // once cancelled

@@ -29,9 +29,18 @@ Status check_logprobs(const std::string& where, const char* field, const Trainin
 
 Status check_shape(const std::string& where, const TrainingSample& sample) {
   if (sample.prompt_length < 1) return invalid(where, "its prompt is empty, so its first token has no log-prob");
-  if (sample.completion_length() < 0) {
+  if (sample.prompt_length > static_cast<int>(sample.tokens.size())) {
     return invalid(where, "its prompt_length " + std::to_string(sample.prompt_length) + " exceeds its " +
                               std::to_string(sample.tokens.size()) + " tokens");
+  }
+  int given_end = 0;
+  for (const TokenRun& run : sample.given) {
+    if (run.begin < given_end || run.end < run.begin ||
+        run.end > static_cast<int>(sample.tokens.size()) - sample.prompt_length) {
+      return invalid(where, "given tokens " + std::to_string(run.begin) + " to " + std::to_string(run.end) +
+                                " are no run of its completion after the one before");
+    }
+    given_end = run.end;
   }
   if (!std::isfinite(sample.reward)) return invalid(where, "its reward is not finite");
   JIGSAW_RETURN_IF_ERROR(check_logprobs(where, "old_logprobs", sample, sample.old_logprobs));

@@ -21,9 +21,13 @@ namespace {
 
 std::span<const float> loan(const std::vector<float>& values) { return values; }
 
+ScoredSequence scored_sequence(const TrainingSample& sample) {
+  return {sample.tokens, sample.prompt_length, sample.given};
+}
+
 std::vector<ScoredSequence> scored_sequences(std::span<const TrainingSample> samples, const MicroBatch& pack) {
   std::vector<ScoredSequence> sequences;
-  for (const std::size_t i : pack.samples) sequences.push_back({samples[i].tokens, samples[i].prompt_length});
+  for (const std::size_t i : pack.samples) sequences.push_back(scored_sequence(samples[i]));
   return sequences;
 }
 
@@ -82,7 +86,7 @@ class TorchTrainer final : public Trainer {
     }
     std::vector<ScoredSequence> sequences;
     for (const TrainingSample& sample : samples) {
-      if (sample.completion_length() > 0) sequences.push_back({sample.tokens, sample.prompt_length});
+      if (sample.completion_length() > 0) sequences.push_back(scored_sequence(sample));
     }
     std::vector<float> values;
     if (reference == nullptr) {

@@ -63,6 +63,7 @@ inline void expect_same(const RolloutOutput& actual, const RolloutOutput& expect
   EXPECT_EQ(actual.tokens, expected.tokens) << "id " << expected.id;
   EXPECT_EQ(bits(actual.logprobs), bits(expected.logprobs)) << "id " << expected.id;
   EXPECT_EQ(actual.finish_reason, expected.finish_reason) << "id " << expected.id;
+  EXPECT_EQ(actual.given, expected.given) << "id " << expected.id;
 }
 
 // What a whole run adds up to.

@@ -53,11 +53,15 @@ inline NextLogits transformer_logits(const PolicyWeights& weights, int max_posit
   };
 }
 
+// What follows a pause: tokens by the completion so far.
+using Answer = std::function<std::vector<TokenId>(std::span<const TokenId> completion)>;
+
 struct NaiveModel {
   NextLogits next_logits;
   std::vector<TokenId> eos_tokens{};
   const Tokenizer* tokenizer = nullptr;
   int max_positions = 2048;
+  Answer answer{};
 };
 
 // From the prompt alone: what was generated elsewhere must come out again.
@@ -68,8 +72,12 @@ inline RolloutOutput generate_naively(const NaiveModel& model, const RolloutRequ
   };
   Lane lane(1);
   std::vector<TokenId> tokens = request.prompt;
-  std::string text;
-  RolloutOutput output{.id = request.id, .tokens = {}, .logprobs = {}};
+  std::string text;  // since the last pause
+  RolloutOutput output{.id = request.id};
+  const auto is_full = [&] {
+    return static_cast<int>(output.tokens.size()) == params.max_new_tokens ||
+           static_cast<int>(tokens.size()) == model.max_positions;
+  };
   while (output.finish_reason == FinishReason::kNone) {
     const std::vector<float> logits = model.next_logits(tokens);
     kernels::LogSoftmaxStats stats;
@@ -84,9 +92,23 @@ inline RolloutOutput generate_naively(const NaiveModel& model, const RolloutRequ
         params.stop_strings, [&](const std::string& stop) { return text.find(stop) != std::string::npos; });
     if ((!params.ignore_eos && is_in(model.eos_tokens, token)) || is_in(params.stop_tokens, token) || has_stop_string) {
       output.finish_reason = FinishReason::kStop;
-    } else if (static_cast<int>(output.tokens.size()) == params.max_new_tokens ||
-               static_cast<int>(tokens.size()) == model.max_positions) {
+    } else if (is_full()) {
       output.finish_reason = FinishReason::kLength;
+    } else if (!params.pause_string.empty() && text.find(params.pause_string) != std::string::npos) {
+      if (static_cast<int>(output.given.size()) == params.pauses_max) {
+        output.finish_reason = FinishReason::kStop;
+        break;
+      }
+      text.clear();
+      output.given.push_back({static_cast<int>(output.tokens.size()), static_cast<int>(output.tokens.size())});
+      for (const TokenId given : model.answer(output.tokens)) {
+        if (is_full()) break;
+        tokens.push_back(given);
+        output.tokens.push_back(given);
+        output.logprobs.push_back(0);
+        ++output.given.back().end;
+      }
+      if (is_full()) output.finish_reason = FinishReason::kLength;
     }
   }
   return output;

@@ -61,7 +61,13 @@ class Load {
     while (!to_come_.empty() || !engine_->idle()) {
       for (int i = below(4); i > 0 && !to_come_.empty(); --i) submit_next();
       if (below(12) == 0) cancel_one();
+      give_some();
       EngineStep step = engine_->step(lane_);
+      ASSERT_TRUE(engine_->has_work() || engine_->num_paused() > 0 || engine_->idle());
+      for (const std::uint64_t id : step.paused) {
+        ASSERT_TRUE(asking_.insert(id).second) << "paused twice";
+        ++num_paused_;
+      }
       ASSERT_LE(step.decode_tokens + step.prefill_tokens + step.draft_tokens, options_.max_step_tokens);
       totals_.add(std::move(step));
       engine_->check_integrity();
@@ -83,6 +89,7 @@ class Load {
   int num_drafted() const { return totals_.draft_tokens; }
   int num_accepted() const { return totals_.accepted_tokens; }
   int num_cancelled() const { return num_cancelled_; }
+  int num_paused() const { return num_paused_; }
   int num_adopted() const { return num_adopted_; }  // came back with their keys and values, and went on from them
 
  private:
@@ -92,7 +99,31 @@ class Load {
     return {.next_logits = model_.make_naive(options_.max_positions),
             .eos_tokens = {model_.eos_token},
             .tokenizer = &load_tokenizer_fake(),
-            .max_positions = options_.max_positions};
+            .max_positions = options_.max_positions,
+            .answer = [this](std::span<const TokenId> completion) { return answer_to(completion); }};
+  }
+
+  // Up to nine tokens, or none.
+  std::vector<TokenId> answer_to(std::span<const TokenId> completion) const {
+    std::mt19937_64 random(completion.size() * 31 + static_cast<std::uint64_t>(completion.back()));
+    std::vector<TokenId> tokens(random() % 10);
+    for (TokenId& token : tokens)
+      token = static_cast<TokenId>(random() % static_cast<std::uint64_t>(model_.vocab_size));
+    return tokens;
+  }
+
+  // Answers to those that wait, in any order; always when nothing else goes on.
+  void give_some() {
+    while (!asking_.empty() && (!engine_->has_work() || below(3) == 0)) {
+      const auto asked = std::next(asking_.begin(), below(static_cast<int>(asking_.size())));
+      const auto progress = engine_->progress(*asked);
+      ASSERT_TRUE(progress.has_value());
+      const Status status = engine_->give(*asked, answer_to(progress->tokens));
+      ASSERT_TRUE(status.ok()) << status.error().message();
+      EXPECT_FALSE(engine_->give(*asked, {}).ok()) << "given twice";
+      asking_.erase(asked);
+      engine_->check_integrity();
+    }
   }
 
   std::vector<TokenId> tokens_of_prompt(int count) {
@@ -113,6 +144,8 @@ class Load {
     if (below(3) == 0) request.sampling.top_p = 0.05f + 0.1f * static_cast<float>(below(9));
     if (below(6) == 0) request.sampling.stop_tokens = {below(model_.vocab_size)};
     if (below(6) == 0) request.sampling.stop_strings = {"abcd", "dad", "ee"};
+    if (below(2) == 0) request.sampling.pause_string = below(2) == 0 ? "b" : "da";
+    request.sampling.pauses_max = below(4);
     return request;
   }
 
@@ -129,6 +162,7 @@ class Load {
     // What the sequence began with elsewhere is no part of what it should come to.
     request.partial_tokens.clear();
     request.partial_logprobs.clear();
+    request.partial_given.clear();
     submitted_[request.id] = std::move(request);
   }
 
@@ -166,9 +200,11 @@ class Load {
     if (!output) return;
     engine_->check_integrity();
     ++num_cancelled_;
+    asking_.erase(candidate->first);
     RolloutRequest resumed = candidate->second;
     resumed.partial_tokens = std::move(output->tokens);
     resumed.partial_logprobs = std::move(output->logprobs);
+    resumed.partial_given = std::move(output->given);
     to_come_.insert(to_come_.begin() + below(static_cast<int>(to_come_.size()) + 1), std::move(resumed));
     submitted_.erase(candidate);
   }
@@ -184,7 +220,8 @@ class Load {
   std::map<std::uint64_t, RolloutRequest> submitted_;
   RunTotals totals_;
   std::map<std::uint64_t, KeptKv> kept_kv_;
-  int num_cancelled_ = 0, num_adopted_ = 0;
+  std::set<std::uint64_t> asking_;  // paused, and no answer given yet
+  int num_cancelled_ = 0, num_adopted_ = 0, num_paused_ = 0;
 };
 
 }  // namespace jigsaw::testing

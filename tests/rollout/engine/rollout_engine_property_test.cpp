@@ -21,8 +21,8 @@ LoadModel fake_model(std::size_t memory) {
 
 TEST(RolloutEnginePropertyTest, AnyLoadComesOutAsNaiveGeneration) {
   int num_drafted = 0, num_accepted = 0;
-  int num_preempted = 0, num_cancelled = 0, num_adopted = 0;
-  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+  int num_paused = 0, num_preempted = 0, num_cancelled = 0, num_adopted = 0;
+  for (std::uint64_t seed = 1; seed <= 450; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     const LoadModel model = fake_model(seed % 3 == 0 ? 0 : seed % 3);
     Load load(model, seed);
@@ -31,6 +31,7 @@ TEST(RolloutEnginePropertyTest, AnyLoadComesOutAsNaiveGeneration) {
     num_preempted += load.preempted();
     num_cancelled += load.num_cancelled();
     num_adopted += load.num_adopted();
+    num_paused += load.num_paused();
     num_drafted += load.num_drafted();
     num_accepted += load.num_accepted();
   }
@@ -39,6 +40,7 @@ TEST(RolloutEnginePropertyTest, AnyLoadComesOutAsNaiveGeneration) {
   EXPECT_GT(num_preempted, 300);
   EXPECT_GT(num_cancelled, 300);
   EXPECT_GT(num_adopted, 20);
+  EXPECT_GT(num_paused, 1000);
 }
 
 }  // namespace
