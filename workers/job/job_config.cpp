@@ -35,6 +35,7 @@ PipelineConfig read_pipeline(YamlSection& yaml, std::uint64_t job_seed, const st
   read_model(yaml, pipeline, folder);
   read_task(yaml, pipeline, folder);
   read_reward(yaml, pipeline, folder);
+  read_tool(yaml, pipeline, folder);
   read_algorithm(yaml, pipeline);
   read_rollout(yaml, pipeline);
   read_train(yaml, pipeline);

@@ -56,6 +56,16 @@ std::vector<ConfigProblem> find_problems(const PipelineConfig& pipeline) {
                                        " must be below max_positions (" + std::to_string(rollout.engine.max_positions) +
                                        "), which holds the prompt, too"});
   }
+  if (const ToolConfig& tool = pipeline.tool; tool.any()) {
+    if (tool.call_end.empty()) problems.push_back({"tool", "call_end: is empty, so no call would ever end"});
+    if (std::ranges::count(rollout.sampling.stop_strings, tool.call_end) > 0) {
+      problems.push_back(
+          {"tool", "call_end: '" + tool.call_end + "' is in rollout.stop, too, and would end completions"});
+    }
+    if (!rollout.forced_lengths.empty()) {
+      problems.push_back({"rollout", "forced_lengths: completions of a given length cannot call a tool, too"});
+    }
+  }
   const Status checks[] = {validate(pipeline.algorithm), validate(train.optimizer), validate(rollout.sampling),
                            validate(rollout.engine)};
   const char* const sections[] = {"algorithm", "train", "rollout", "rollout"};

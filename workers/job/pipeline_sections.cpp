@@ -71,6 +71,28 @@ void read_forced_lengths(YamlSection& section, RolloutConfig& rollout) {
   rollout.forced_lengths = *std::move(lengths);
 }
 
+void read_command(YamlSection& yaml, CommandOptions& options, const std::filesystem::path& folder) {
+  yaml.read("command", options.command);
+  // A program given by a relative path is beside the job file; a plain name is looked up in PATH.
+  if (!options.command.empty() && options.command[0].find('/') != std::string::npos) {
+    options.command[0] = resolve_path(options.command[0], folder).string();
+  }
+  yaml.read("processes", options.processes, 1, 256);
+  yaml.read("retries", options.retries, 0, 100);
+  double time_limit_s = 10, start_time_limit_s = 0, memory_gb = 2, file_gb = 1;
+  yaml.read("time_limit_s", time_limit_s, 1e-3, 1e6);
+  yaml.read("start_time_limit_s", start_time_limit_s, 0, 1e6);
+  yaml.read("memory_gb", memory_gb, 0, 1e4);
+  yaml.read("file_gb", file_gb, 0, 1e6);
+  yaml.read("subprocesses", options.subprocesses_max, 0, 4096);
+  yaml.read("own_groups", options.own_groups);
+  yaml.read("environment", options.environment);
+  options.time_limit = std::chrono::milliseconds(static_cast<std::int64_t>(time_limit_s * 1000));
+  options.start_time_limit = std::chrono::milliseconds(static_cast<std::int64_t>(start_time_limit_s * 1000));
+  options.memory_bytes_max = static_cast<std::size_t>(memory_gb * (1 << 30));
+  options.file_bytes_max = static_cast<std::size_t>(file_gb * (1 << 30));
+}
+
 RewardConfig read_reward_part(YamlSection& yaml, const std::filesystem::path& folder, int depth) {
   RewardConfig reward;
   yaml.read_choice("type", reward.type, reward_types());
@@ -166,6 +188,29 @@ void read_reward(YamlSection& yaml, PipelineConfig& pipeline, const std::filesys
   YamlSection section = yaml.section("reward");
   if (yaml.has("reward")) section.require("type");
   pipeline.reward = read_reward_part(section, folder, 2);
+}
+
+void read_tool(YamlSection& yaml, PipelineConfig& pipeline, const std::filesystem::path& folder) {
+  if (!yaml.has("tool")) return;
+  if (!yaml.is_map("tool")) {
+    yaml.add_error("tool", "needs keys: type, and call_end, the text at which a completion calls it");
+    return;
+  }
+  YamlSection section = yaml.section("tool");
+  ToolConfig& tool = pipeline.tool;
+  section.require("type");
+  section.read_choice("type", tool.type, tool_types());
+  section.require("call_end");
+  section.read("call_begin", tool.call_begin);
+  section.read("call_end", tool.call_end);
+  section.read("answer_begin", tool.answer_begin);
+  section.read("answer_end", tool.answer_end);
+  section.read("calls_max", tool.calls_max, 1, 64);
+  section.read("answer_tokens_max", tool.answer_tokens_max, 1, 1 << 16);
+  read_command(section, tool.command, folder);
+  section.read_choice("on_error", tool.on_error, {"value", "fail"});
+  section.read("error_answer", tool.error_answer);
+  section.finish();
 }
 
 void read_algorithm(YamlSection& yaml, PipelineConfig& pipeline) {

@@ -13,6 +13,7 @@ namespace jigsaw {
 void read_model(YamlSection& yaml, PipelineConfig& pipeline, const std::filesystem::path& folder);
 void read_task(YamlSection& yaml, PipelineConfig& pipeline, const std::filesystem::path& folder);
 void read_reward(YamlSection& yaml, PipelineConfig& pipeline, const std::filesystem::path& folder);
+void read_tool(YamlSection& yaml, PipelineConfig& pipeline, const std::filesystem::path& folder);
 void read_algorithm(YamlSection& yaml, PipelineConfig& pipeline);
 void read_rollout(YamlSection& yaml, PipelineConfig& pipeline);
 void read_train(YamlSection& yaml, PipelineConfig& pipeline);

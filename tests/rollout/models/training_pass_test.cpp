@@ -155,6 +155,39 @@ TEST_P(TrainingPassTest, SharedPromptsGetTheSumOfWhatEachWouldGive) {
   }
 }
 
+// As if the log-probs of given tokens were there, and nothing hung on them.
+TEST_P(TrainingPassTest, GivenTokensAreReadAndNotTrained) {
+  const std::vector<TokenRun> given = {{0, 0}, {1, 3}, {3, 4}, {6, 11}};
+  Batch batch(vocab_, kGroups, 4);
+  Batch zeroed = batch;
+  std::vector<float> drawn_dlogp, drawn_logprobs;
+  TrainingPass pass(*weights_, kMaxPositions, false);
+  const std::vector<float> logprobs = pass.score(lane_, batch.sequences, {});
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < batch.sequences.size(); ++i) {
+    const auto length = static_cast<int>(batch.tokens[i].size()) - batch.prompts[i];
+    if (length >= given.back().end) batch.sequences[i].given = given;
+    for (int token = 0; token < length; ++token, ++at) {
+      const bool is_given = std::ranges::any_of(
+          batch.sequences[i].given, [&](const TokenRun& run) { return run.begin <= token && token < run.end; });
+      if (is_given) {
+        zeroed.dlogp[at] = 0;
+      } else {
+        drawn_dlogp.push_back(batch.dlogp[at]);
+        drawn_logprobs.push_back(logprobs[at]);
+      }
+    }
+  }
+  ASSERT_EQ(drawn_dlogp.size() + 5 * 8, batch.dlogp.size());
+  batch.dlogp = drawn_dlogp;
+  EXPECT_EQ(bits(pass.score(lane_, batch.sequences, {})), bits(drawn_logprobs));
+  EXPECT_EQ(bits(pass.forward(lane_, batch.sequences, {})), bits(drawn_logprobs));
+  const std::vector<float> gradients = gradient(pass, lane_, batch), expected = gradient(pass, lane_, zeroed);
+  for (const Parameter& parameter : weights_->layout().parameters()) {
+    EXPECT_LT(relative_difference(parameter, gradients, expected), 1e-6) << parameter.name;
+  }
+}
+
 TEST_P(TrainingPassTest, ScoringBetweenForwardAndBackwardChangesNothing) {
   for (const bool recompute : {false, true}) {
     TrainingPass pass(*weights_, kMaxPositions, recompute);

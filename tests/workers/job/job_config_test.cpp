@@ -108,6 +108,31 @@ TEST(JobConfigTest, ForcedLengthsThatCannotBeAreRefused) {
               HasSubstr("cannot end by stop, too"));
 }
 
+TEST(JobConfigTest, AToolIsReadWithItsProgramBesideTheJobFile) {
+  EXPECT_EQ(read_with({}).pipelines[0].num_turns(), 1);
+  const ToolConfig tool =
+      read_with({"pipelines.a.tool={type: calculator, call_begin: '<<', call_end: '=', calls_max: 2}"})
+          .pipelines[0]
+          .tool;
+  EXPECT_EQ(tool.type, "calculator");
+  EXPECT_EQ(tool.call_begin, "<<");
+  EXPECT_EQ(tool.call_end, "=");
+  EXPECT_EQ(tool.calls_max, 2);
+}
+
+TEST(JobConfigTest, ToolsThatCannotBeAreRefused) {
+  EXPECT_THAT(errors_with({"pipelines.a.tool=calculator"}), HasSubstr("call_end"));
+  EXPECT_THAT(errors_with({"pipelines.a.tool={type: calculator}"}), HasSubstr("call_end"));
+  EXPECT_THAT(errors_with({"pipelines.a.tool={type: calculater, call_end: '='}"}), HasSubstr("calculator"));
+  EXPECT_THAT(errors_with({"pipelines.a.tool={type: calculator, call_end: ''}"}), HasSubstr("call_end: is empty"));
+  EXPECT_THAT(errors_with({"pipelines.a.tool={type: calculator, call_end: '=', call_max: 3}"}), HasSubstr("calls_max"));
+  EXPECT_THAT(errors_with({"pipelines.a.tool={type: calculator, call_end: '='}", "pipelines.a.rollout.stop=['=']"}),
+              HasSubstr("rollout.stop"));
+  EXPECT_THAT(errors_with({"pipelines.a.tool={type: calculator, call_end: '='}",
+                           "pipelines.a.rollout={forced_lengths: 1x4, max_positions: 32}"}),
+              HasSubstr("cannot call a tool"));
+}
+
 TEST(JobConfigTest, SamplesOfAnOlderPolicyAreWeighedUnlessTheJobSaysOtherwise) {
   EXPECT_EQ(read_with({}).pipelines[0].algorithm.importance_cap, 0);
   EXPECT_EQ(read_with({"pipelines.a.mode=one_step_off"}).pipelines[0].algorithm.importance_cap, 2);

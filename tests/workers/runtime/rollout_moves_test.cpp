@@ -40,6 +40,23 @@ pipelines:
 )";
 }
 
+// Completions of random characters: one in fourteen ends a call, and few calls are arithmetic.
+std::string tool_yaml(const std::string& merge_by, const std::string& more = "") {
+  return "seed: 7\nmerge_by: " + merge_by + R"(
+bins: {tail_below: 200, wide_from: 400}
+pipelines:
+- name: a
+  model_config: {hidden_size: 32, num_layers: 2, num_heads: 4, num_kv_heads: 2, intermediate_size: 48}
+  task: {name: addition, digits_max: 1, template: "{input}="}
+  reward: {type: char_match}
+  algorithm: {name: grpo, beta: 0.01}
+  tool: {type: calculator, call_end: "=", answer_end: "+", calls_max: 3, error_answer: "0"}
+  rollout: {prompts_per_step: 6, group_size: 2, max_positions: 160, )" +
+         more + R"(max_new_tokens: 120}
+  train: {steps: 6, lr: 1e-2, grad_slots: 3, micro_batch_tokens: 256}
+)";
+}
+
 PipelineSpec spec_of(const Job& job) {
   const PipelineConfig& config = job.config.pipelines[0];
   PipelineSpec spec;
@@ -48,6 +65,8 @@ PipelineSpec spec_of(const Job& job) {
   spec.prompts_per_step = config.rollout.prompts_per_step;
   spec.group_size = config.rollout.group_size;
   spec.grad_slots = config.train.grad_slots;
+  spec.needs_reference = config.needs_reference();
+  spec.turns = config.num_turns();
   spec.bins = job.config.bins;
   spec.checkpoint_every = 0;
   return spec;
@@ -78,16 +97,20 @@ class RestlessPolicy : public Policy {
 
 // Everything that was trained on, and what came of it.
 struct Record : RunObserver {
-  using Sample = std::tuple<std::vector<std::int32_t>, std::vector<float>, double>;
+  using Sample =
+      std::tuple<std::vector<std::int32_t>, std::vector<float>, std::vector<float>, std::vector<std::uint32_t>, double>;
   std::map<std::pair<std::int64_t, std::uint32_t>, Sample> samples;
   std::vector<std::string> hashes;
 
   Status on_step(const StepReport& report) override {
     hashes.push_back(report.weights_hash);
     for (const wire::Trajectory& trajectory : report.trajectories) {
-      samples[{report.step, trajectory.sample()}] = {{trajectory.tokens().begin(), trajectory.tokens().end()},
-                                                     {trajectory.logprobs().begin(), trajectory.logprobs().end()},
-                                                     trajectory.reward()};
+      samples[{report.step, trajectory.sample()}] = {
+          {trajectory.tokens().begin(), trajectory.tokens().end()},
+          {trajectory.logprobs().begin(), trajectory.logprobs().end()},
+          {trajectory.ref_logprobs().begin(), trajectory.ref_logprobs().end()},
+          {trajectory.given().begin(), trajectory.given().end()},
+          trajectory.reward()};
     }
     return ok_status();
   }
@@ -176,6 +199,39 @@ TEST(RolloutMovesTest, TwoLanesMoveToo) {
   const Outcome moved = run(job_yaml("auto"), 2, std::make_unique<RestlessPolicy>(9), 2);
   expect_same(moved, reference);
   EXPECT_GT(moved.summary.migrations, 0);
+}
+
+TEST(RolloutMovesTest, CompletionsThatCallToolsMoveInAnyTurn) {
+  const Outcome reference = run(tool_yaml("auto"), 1, std::make_unique<GreedyPolicy>());
+  ASSERT_EQ(reference.record.samples.size(), 12u * kSteps);
+  std::size_t num_calls = 0;
+  for (const auto& [place, sample] : reference.record.samples) {
+    const auto& [tokens, logprobs, ref_logprobs, given, reward] = sample;
+    num_calls += given.size() / 2;
+    EXPECT_LE(given.size() / 2, 3u);
+    ASSERT_EQ(ref_logprobs.size(), logprobs.size());
+    std::size_t num_zero = 0;
+    for (std::size_t i = 0; i + 1 < given.size(); i += 2) {
+      for (std::uint32_t token = given[i]; token < given[i + 1]; ++token, ++num_zero) {
+        EXPECT_EQ(logprobs[token], 0);
+        EXPECT_EQ(ref_logprobs[token], 0);
+      }
+    }
+    EXPECT_EQ(std::ranges::count(logprobs, 0.0f), num_zero);
+    EXPECT_EQ(std::ranges::count(ref_logprobs, 0.0f), num_zero);
+  }
+  EXPECT_GT(num_calls, 50u);
+  std::uint32_t seed = 20;
+  for (const char* way : {"recompute", "kv_copy"}) {
+    for (const int num_workers : {2, 3}) {
+      SCOPED_TRACE(std::string(way) + ", " + std::to_string(num_workers) + " workers");
+      const Outcome moved = run(tool_yaml(way), num_workers, std::make_unique<RestlessPolicy>(++seed));
+      expect_same(moved, reference);
+      EXPECT_GT(moved.summary.migrations, kSteps);
+    }
+  }
+  const std::string tight = tool_yaml("kv_copy", "max_batch: 5, kv_mb: 0.1, ");
+  expect_same(run(tight, 3, std::make_unique<RestlessPolicy>(5)), reference);
 }
 
 }  // namespace

@@ -41,6 +41,9 @@ TEST(SampleChecksTest, EachFaultIsNamed) {
               HasSubstr("old_logprobs has 1 values for 2 completion tokens"));
   EXPECT_THAT(error_after([](TrainingSample& s) { s.ref_logprobs[1] = std::numeric_limits<float>::quiet_NaN(); }),
               HasSubstr("ref_logprobs is not finite"));
+  for (const std::vector<TokenRun>& given : {std::vector<TokenRun>{{0, 3}}, {{1, 0}}, {{-1, 1}}, {{1, 2}, {0, 1}}}) {
+    EXPECT_THAT(error_after([&](TrainingSample& s) { s.given = given; }), HasSubstr("no run of its completion"));
+  }
   EXPECT_THAT(error_after([](TrainingSample& s) { s.tokens[0] = 8; }), HasSubstr("token 8 is not in the model's"));
   EXPECT_THAT(error_after([](TrainingSample& s) { s.tokens[3] = -1; }), HasSubstr("token -1"));
   EXPECT_THAT(error_after([](TrainingSample& s) {
