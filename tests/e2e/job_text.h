@@ -30,6 +30,20 @@ inline std::string reverse_pipeline() {
 )";
 }
 
+// Completions of random characters: one token in fourteen ends a call.
+inline std::string calls_pipeline() {
+  return R"(- name: calls
+  model_config: {family: qwen2, hidden_size: 32, num_layers: 2, num_heads: 4, num_kv_heads: 2, intermediate_size: 48}
+  task: {name: addition, digits_max: 1}
+  reward: {type: char_match}
+  algorithm: {name: grpo, beta: 0.01}
+  tool: {type: calculator, call_end: "=", answer_end: "+", calls_max: 2, error_answer: "0"}
+  rollout: {prompts_per_step: 4, group_size: 4, max_new_tokens: 24, max_positions: 40}
+  train: {steps: 8, lr: 1e-3, micro_batch_tokens: 96}
+  checkpoint: {every: 3}
+)";
+}
+
 // With enough steps to be killed or stopped in their midst.
 inline constexpr int kLongSteps = 40;
 inline std::string longer(std::string pipelines) {
