@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/check.h"
+#include "core/wire/drawn_tokens.h"
 
 namespace jigsaw {
 namespace {
@@ -19,13 +20,6 @@ double mean_of(const std::vector<double>& values, std::size_t begin, std::size_t
   const auto first = values.begin();
   return std::accumulate(first + static_cast<std::ptrdiff_t>(begin), first + static_cast<std::ptrdiff_t>(end), 0.0) /
          static_cast<double>(end - begin);
-}
-
-// Completion tokens that a tool gave.
-std::int64_t num_given(const wire::Trajectory& trajectory) {
-  std::int64_t count = 0;
-  for (int i = 0; i + 1 < trajectory.given_size(); i += 2) count += trajectory.given(i + 1) - trajectory.given(i);
-  return count;
 }
 
 }  // namespace
@@ -139,7 +133,7 @@ StepReport StepState::report(const PipelineSpec& spec, Clock::TimePoint now) {
     CHECK(slot.has_value());
     const wire::Trajectory& trajectory = *slot;
     sum += trajectory.reward();
-    report.completion_tokens += trajectory.logprobs_size() - num_given(trajectory);
+    report.completion_tokens += num_drawn_tokens(trajectory);
     report.tool_calls += trajectory.given_size() / 2;
     report.prompt_tokens += trajectory.prompt_length();
     report.truncated += trajectory.truncated() ? 1 : 0;

@@ -109,6 +109,15 @@ std::size_t num_gradient_buffers(int num_slots) {
   return std::max<std::size_t>(2, static_cast<std::size_t>(std::bit_width(static_cast<unsigned>(num_slots) - 1)) + 1);
 }
 
+// Of one answer, what stands around it has to leave room for it.
+Status check_answer_frame(const ToolConfig& tool, const Tokenizer& tokenizer) {
+  const std::size_t frame = tokenizer.encode(tool.answer_begin).size() + tokenizer.encode(tool.answer_end).size();
+  if (frame < static_cast<std::size_t>(tool.answer_tokens_max)) return ok_status();
+  return Error(ErrorCode::kInvalidArgument, "tool.answer_tokens_max: " + std::to_string(tool.answer_tokens_max) +
+                                                " leaves no room for an answer: answer_begin and answer_end are " +
+                                                std::to_string(frame) + " tokens");
+}
+
 TrainerOptions trainer_options(const PipelineConfig& config) {
   return {.algorithm = config.algorithm,
           .optimizer = config.train.optimizer,
@@ -122,25 +131,27 @@ TrainerOptions trainer_options(const PipelineConfig& config) {
 Result<std::unique_ptr<PipelineRuntime>> PipelineRuntime::create(const PipelineConfig& config,
                                                                  const fs::path& checkpoint,
                                                                  std::unique_ptr<GradientExchange> exchange) {
-  JIGSAW_ASSIGN_OR_RETURN(auto task, make_task(config.task, key_for(config, KeyUse::kTask)));
-  JIGSAW_ASSIGN_OR_RETURN(auto reward, make_reward(config.reward));
-  return create(config, std::move(task), std::move(reward), checkpoint, std::move(exchange));
+  Surroundings surroundings;
+  JIGSAW_ASSIGN_OR_RETURN(surroundings.task, make_task(config.task, key_for(config, KeyUse::kTask)));
+  JIGSAW_ASSIGN_OR_RETURN(surroundings.reward, make_reward(config.reward));
+  if (config.tool.any()) {
+    JIGSAW_ASSIGN_OR_RETURN(surroundings.tool, make_tool(config.tool));
+  }
+  return create(config, std::move(surroundings), checkpoint, std::move(exchange));
 }
 
 Result<std::unique_ptr<PipelineRuntime>> PipelineRuntime::create(const PipelineConfig& config,
-                                                                 std::unique_ptr<Task> task,
-                                                                 std::unique_ptr<Reward> reward,
-                                                                 const fs::path& checkpoint,
+                                                                 Surroundings surroundings, const fs::path& checkpoint,
                                                                  std::unique_ptr<GradientExchange> exchange) {
+  CHECK(config.tool.any() == (surroundings.tool != nullptr));
   std::unique_ptr<PipelineRuntime> runtime(new PipelineRuntime());
   runtime->config_ = config;
-  runtime->task_ = std::move(task);
-  runtime->reward_ = std::move(reward);
+  runtime->task_ = std::move(surroundings.task);
+  runtime->reward_ = std::move(surroundings.reward);
+  runtime->tool_ = std::move(surroundings.tool);
   runtime->exchange_ = std::move(exchange);
-  if (config.tool.any()) {
-    JIGSAW_ASSIGN_OR_RETURN(runtime->tool_, make_tool(config.tool));
-  }
   JIGSAW_ASSIGN_OR_RETURN(runtime->tokenizer_, make_tokenizer(config, *runtime->task_));
+  if (config.tool.any()) JIGSAW_RETURN_IF_ERROR(check_answer_frame(config.tool, *runtime->tokenizer_));
   if (checkpoint.empty()) {
     JIGSAW_ASSIGN_OR_RETURN(runtime->weights_, first_weights(config, *runtime->tokenizer_));
   } else {
@@ -247,9 +258,9 @@ std::string PipelineRuntime::text_of(std::span<const TokenId> tokens) const {
 std::vector<TokenId> PipelineRuntime::answer_tokens(std::string_view answer) const {
   std::vector<TokenId> tokens = tokenizer_->encode(config_.tool.answer_begin);
   const std::vector<TokenId> end = tokenizer_->encode(config_.tool.answer_end);
-  std::vector<TokenId> middle = tokenizer_->encode(answer);
-  const std::size_t frame = tokens.size() + end.size(), most = static_cast<std::size_t>(config_.tool.answer_tokens_max);
-  middle.resize(std::min(middle.size(), most > frame ? most - frame : 0));
+  std::vector<TokenId> middle = tokenizer_->encode_plain(answer);
+  const std::size_t room = static_cast<std::size_t>(config_.tool.answer_tokens_max) - tokens.size() - end.size();
+  middle.resize(std::min(middle.size(), room));
   tokens.insert(tokens.end(), middle.begin(), middle.end());
   tokens.insert(tokens.end(), end.begin(), end.end());
   return tokens;

@@ -54,9 +54,13 @@ class PipelineRuntime {
   static Result<std::unique_ptr<PipelineRuntime>> create(const PipelineConfig& config,
                                                          const std::filesystem::path& checkpoint,
                                                          std::unique_ptr<GradientExchange> exchange);
-  // With a task and a reward of the caller's making; what `config` says of them is not looked at.
-  static Result<std::unique_ptr<PipelineRuntime>> create(const PipelineConfig& config, std::unique_ptr<Task> task,
-                                                         std::unique_ptr<Reward> reward,
+  // With what surrounds the policy of the caller's making: where `config` names types of these, they mean nothing.
+  struct Surroundings {
+    std::unique_ptr<Task> task;
+    std::unique_ptr<Reward> reward;
+    std::unique_ptr<Tool> tool{};  // there exactly if config.tool.any()
+  };
+  static Result<std::unique_ptr<PipelineRuntime>> create(const PipelineConfig& config, Surroundings surroundings,
                                                          const std::filesystem::path& checkpoint,
                                                          std::unique_ptr<GradientExchange> exchange);
 

@@ -96,10 +96,7 @@ Result<std::unique_ptr<Tokenizer>> BpeTokenizer::create(TokenizerFiles files) {
 
 std::vector<TokenId> BpeTokenizer::encode(std::string_view text) const {
   std::string replaced;
-  if (!utf8_is_well_formed(text)) {
-    replaced = replace_invalid_utf8(text);
-    text = replaced;
-  }
+  if (!utf8_is_well_formed(text)) text = replaced = replace_invalid_utf8(text);
   std::vector<TokenId> tokens;
   Scratch scratch;
   std::vector<AddedTokenFinder::Stretch> stretches;
@@ -114,6 +111,15 @@ std::vector<TokenId> BpeTokenizer::encode(std::string_view text) const {
   return tokens;
 }
 
+std::vector<TokenId> BpeTokenizer::encode_plain(std::string_view text) const {
+  std::string replaced = replace_invalid_utf8(text);
+  if (normalizes_) replaced = to_nfc(replaced);
+  std::vector<TokenId> tokens;
+  Scratch scratch;
+  encode_normalized(replaced, scratch, tokens);
+  return tokens;
+}
+
 void BpeTokenizer::encode_stretch(std::string_view text, Scratch& scratch, std::vector<TokenId>& out) const {
   std::string normalized;
   if (normalizes_ && may_change_in_nfc(text)) {
@@ -125,11 +131,15 @@ void BpeTokenizer::encode_stretch(std::string_view text, Scratch& scratch, std::
   for (const auto& stretch : scratch.stretches) {
     if (stretch.token) {
       out.push_back(*stretch.token);
-      continue;
+    } else {
+      encode_normalized(text.substr(stretch.begin, stretch.end - stretch.begin), scratch, out);
     }
-    pre_tokenizer_.split(text.substr(stretch.begin, stretch.end - stretch.begin), scratch.pieces);
-    for (const std::string_view piece : scratch.pieces.pieces) model_.encode(piece, scratch.model, out);
   }
+}
+
+void BpeTokenizer::encode_normalized(std::string_view text, Scratch& scratch, std::vector<TokenId>& out) const {
+  pre_tokenizer_.split(text, scratch.pieces);
+  for (const std::string_view piece : scratch.pieces.pieces) model_.encode(piece, scratch.model, out);
 }
 
 Result<std::string> BpeTokenizer::decode(std::span<const TokenId> tokens) const {

@@ -21,6 +21,7 @@ class BpeTokenizer final : public Tokenizer {
   static Result<std::unique_ptr<Tokenizer>> create(TokenizerFiles files);
 
   std::vector<TokenId> encode(std::string_view text) const override;
+  std::vector<TokenId> encode_plain(std::string_view text) const override;
   Result<std::string> decode(std::span<const TokenId> tokens) const override;
   std::string token_bytes(TokenId token) const override;
   int vocab_size() const override;
@@ -39,8 +40,9 @@ class BpeTokenizer final : public Tokenizer {
   BpeTokenizer(TokenizerFiles files, TokenizerConfig config, bool normalizes, AddedTokenFinder raw_tokens,
                AddedTokenFinder normalized_tokens, PreTokenizer pre_tokenizer, BpeModel model);
 
-  // A stretch without raw added tokens.
+  // A stretch without raw added tokens, and a normalised one without any.
   void encode_stretch(std::string_view text, Scratch& scratch, std::vector<TokenId>& out) const;
+  void encode_normalized(std::string_view text, Scratch& scratch, std::vector<TokenId>& out) const;
 
   TokenizerFiles files_;
   TokenizerConfig config_;

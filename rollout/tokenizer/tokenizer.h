@@ -27,6 +27,8 @@ class Tokenizer {
   // As conventions.md, "Tokenizers": added tokens in the text are parsed, none are added. Any bytes are accepted: each
   // maximal part that is no UTF-8 counts as one U+FFFD.
   virtual std::vector<TokenId> encode(std::string_view text) const = 0;
+  // The same for text that others wrote: what reads like an added token in it is no token but its characters.
+  virtual std::vector<TokenId> encode_plain(std::string_view text) const = 0;
   // Keeps special tokens; invalid UTF-8 becomes U+FFFD. Ids out of range are an error.
   virtual Result<std::string> decode(std::span<const TokenId> tokens) const = 0;
   // The raw bytes of one token, for streaming and stop strings; empty for an id out of range.

@@ -14,6 +14,7 @@ class FakeTokenizer final : public Tokenizer {
   explicit FakeTokenizer(std::vector<std::string> token_bytes) : token_bytes_(std::move(token_bytes)) {}
 
   std::vector<TokenId> encode(std::string_view) const override { CHECK_FAILED("the fake tokenizer cannot encode"); }
+  std::vector<TokenId> encode_plain(std::string_view text) const override { return encode(text); }
   Result<std::string> decode(std::span<const TokenId> tokens) const override {
     std::string text;
     for (const TokenId token : tokens) text += token_bytes(token);

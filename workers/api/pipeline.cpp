@@ -4,9 +4,11 @@
 #include <utility>
 #include <vector>
 
+#include "core/wire/drawn_tokens.h"
 #include "graph/graph.h"
 #include "workers/api/environment_reward.h"
 #include "workers/api/environment_task.h"
+#include "workers/api/environment_tool.h"
 #include "workers/job/pipeline_rules.h"
 #include "workers/pipeline_runtime.h"
 #include "workers/stages/logprob_stage.h"
@@ -30,6 +32,8 @@ Result<PipelineConfig> config_of(const PipelineOptions& options) {
   config.scratch = options.scratch;
   config.algorithm = options.algorithm;
   config.rollout = options.rollout;
+  config.tool = options.tool;
+  config.tool.type = config.tool.call_end.empty() ? "" : "environment";
   config.train = options.train;
   derive_sizes(config.scratch.config);
   derive_settings(config);
@@ -120,7 +124,7 @@ Result<StepStats> run_step(PipelineRuntime& runtime, std::int64_t step, Lane& la
   stats.step = step;
   for (const wire::Trajectory& trajectory : trajectories) {
     stats.reward_mean += trajectory.reward();
-    stats.tokens += trajectory.logprobs_size();
+    stats.tokens += num_drawn_tokens(trajectory);
   }
   stats.reward_mean /= static_cast<double>(trajectories.size());
   const int num_updates = runtime.config().train.updates_per_step;
@@ -140,9 +144,11 @@ Pipeline::~Pipeline() = default;
 
 Result<std::unique_ptr<Pipeline>> Pipeline::create(const PipelineOptions& options, Environment& environment) {
   JIGSAW_ASSIGN_OR_RETURN(const PipelineConfig config, config_of(options));
-  JIGSAW_ASSIGN_OR_RETURN(auto runtime, PipelineRuntime::create(config, make_environment_task(environment),
-                                                                make_environment_reward(environment),
-                                                                options.resume_from, make_local_exchange()));
+  PipelineRuntime::Surroundings surroundings{.task = make_environment_task(environment),
+                                             .reward = make_environment_reward(environment)};
+  if (config.tool.any()) surroundings.tool = make_environment_tool(environment);
+  JIGSAW_ASSIGN_OR_RETURN(auto runtime, PipelineRuntime::create(config, std::move(surroundings), options.resume_from,
+                                                                make_local_exchange()));
   if (runtime->trainer().version() % config.train.updates_per_step != 0) {
     return Error(ErrorCode::kInvalidArgument, options.resume_from.string() + ": was saved after " +
                                                   std::to_string(runtime->trainer().version()) +

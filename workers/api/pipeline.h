@@ -37,7 +37,8 @@ struct PipelineOptions {
   ScratchModel scratch{};         // its character tokenizer needs `alphabet`: what prompts and completions consist of
   AlgorithmConfig algorithm{};
   RolloutConfig rollout{};
-  TrainConfig train{};                  // `steps` is what a learning rate's schedule is laid out for, and no bound
+  ToolConfig tool{};    // with `call_end`: Environment::answer() is called; `type` and what is of commands mean nothing
+  TrainConfig train{};  // `steps` is what a learning rate's schedule is laid out for, and no bound
   std::filesystem::path resume_from{};  // a folder that save() wrote, of the same options; empty: from the start
 };
 
@@ -45,7 +46,7 @@ struct StepStats {
   std::int64_t step = 0;  // from 1
   double reward_mean = 0;
   double loss = 0, grad_norm = 0;  // means over the step's updates; the norm is before clipping
-  std::int64_t tokens = 0;         // of the completions
+  std::int64_t tokens = 0;         // drawn in completions
   std::string weights_hash;        // after the step
 };
 

@@ -5,6 +5,7 @@
 #include <iterator>
 #include <utility>
 
+#include "core/wire/drawn_tokens.h"
 #include "workers/stages/given_tokens.h"
 
 namespace jigsaw {
@@ -17,12 +18,6 @@ std::span<const T> all_of(const google::protobuf::RepeatedField<T>& field) {
 
 SequenceProgress progress_of(const RolloutOutput& output) {
   return {.tokens = output.tokens, .logprobs = output.logprobs, .given = output.given};
-}
-
-int num_drawn_tokens(const RolloutOutput& output) {
-  auto count = static_cast<int>(output.tokens.size());
-  for (const TokenRun& run : output.given) count -= run.length();
-  return count;
 }
 
 }  // namespace
@@ -107,7 +102,7 @@ Status RolloutStage::ask_for_reward(const RolloutOutput& output) {
                                    .completion = trajectory.completion_text(),
                                    .answer = sample.prompt.answer,
                                    .extra_json = sample.prompt.extra_json,
-                                   .num_tokens = num_drawn_tokens(output),
+                                   .num_tokens = static_cast<int>(num_drawn_tokens(trajectory)),
                                    .truncated = trajectory.truncated(),
                                    .prompt_index = sample.prompt.index});
 }
@@ -133,7 +128,7 @@ Status RolloutStage::ask_tools() {
     const auto completion = runtime_.engine().progress(index);
     if (!completion) continue;  // it was taken out meanwhile
     const Sample& sample = samples_.at(index);
-    JIGSAW_RETURN_IF_ERROR(calls_.ask(index, *completion, sample.trajectory.prompt_text(), sample.prompt.extra_json));
+    JIGSAW_RETURN_IF_ERROR(calls_.ask(index, *completion, sample.prompt, sample.trajectory.prompt_text()));
   }
   return ok_status();
 }

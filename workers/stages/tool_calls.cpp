@@ -13,8 +13,8 @@ std::optional<std::string> call_in(std::string_view turn, const ToolConfig& conf
   return std::string(turn.substr(begin + config.call_begin.size()));
 }
 
-Status ToolCalls::ask(std::uint64_t sample, const SequenceProgress& completion, const std::string& prompt_text,
-                      const std::string& extra_json) {
+Status ToolCalls::ask(std::uint64_t sample, const SequenceProgress& completion, const Prompt& prompt,
+                      const std::string& prompt_text) {
   const ToolConfig& config = runtime_.config().tool;
   const int turn_begin = completion.given.empty() ? 0 : completion.given.back().end;
   const std::string turn = runtime_.text_of(completion.tokens.subspan(static_cast<std::size_t>(turn_begin)));
@@ -30,10 +30,11 @@ Status ToolCalls::ask(std::uint64_t sample, const SequenceProgress& completion, 
   sample_of_call_[id] = sample;
   return runtime_.tool()->submit({.id = id,
                                   .call = *std::move(call),
+                                  .prompt_index = prompt.index,
                                   .call_index = static_cast<int>(completion.given.size()),
                                   .prompt = prompt_text,
                                   .completion = runtime_.text_of(completion.tokens),
-                                  .extra_json = extra_json});
+                                  .extra_json = prompt.extra_json});
 }
 
 void ToolCalls::drop(std::uint64_t sample) {

@@ -28,8 +28,8 @@ class ToolCalls {
   explicit ToolCalls(PipelineRuntime& runtime) : runtime_(runtime) {}
 
   // `sample`'s completion has paused for the tool.
-  Status ask(std::uint64_t sample, const SequenceProgress& completion, const std::string& prompt_text,
-             const std::string& extra_json);
+  Status ask(std::uint64_t sample, const SequenceProgress& completion, const Prompt& prompt,
+             const std::string& prompt_text);
   // Its answer is not wanted any more, if one is to come.
   void drop(std::uint64_t sample);
   void drop_all();

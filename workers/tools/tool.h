@@ -20,6 +20,7 @@ namespace jigsaw {
 struct ToolRequest {
   std::uint64_t id = 0;                        // unique among the outstanding ones
   std::string call;                            // what stands between ToolConfig::call_begin and call_end
+  std::int64_t prompt_index = 0;               // of the task
   int call_index = 0;                          // calls that this completion has made before
   std::string prompt, completion, extra_json;  // the completion so far, call_end included; extras of the data line
 };

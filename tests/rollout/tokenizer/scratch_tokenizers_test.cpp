@@ -63,5 +63,17 @@ TEST(ScratchTokenizersTest, HaveNoChatTemplate) {
   EXPECT_EQ(prompt.error().code(), ErrorCode::kNotFound);
 }
 
+TEST(PlainTextTest, WhatReadsLikeAnAddedTokenIsItsCharacters) {
+  const auto bytes = make_byte_tokenizer();
+  const std::string text = "a<eos>\xff";
+  EXPECT_EQ(bytes->encode("a<eos>").size(), 2u);
+  std::vector<TokenId> expected = bytes->encode("a");
+  for (const char c : std::string("<eos>\xef\xbf\xbd")) expected.push_back(static_cast<unsigned char>(c));
+  EXPECT_EQ(bytes->encode_plain(text), expected);
+  EXPECT_EQ(bytes->encode_plain("plain text"), bytes->encode("plain text"));
+  const auto characters = std::move(make_character_tokenizer("<aeos")).value();
+  EXPECT_EQ(characters->decode(characters->encode_plain("a<eos>")).value(), "a<eos");
+}
+
 }  // namespace
 }  // namespace jigsaw

@@ -191,6 +191,48 @@ TEST(PipelineTest, TheRewardRises) {
   EXPECT_GT(last, 0.9);
 }
 
+// After a '?' comes the answer, so only a call brings "?x".
+class AnswersX : public LikesA {
+ public:
+  double reward(std::int64_t, const Completion& completion) const override {
+    return completion.text.find("?x") == std::string::npos ? 0 : 1;
+  }
+  std::string answer(std::int64_t index, const ToolCall& call) const override {
+    EXPECT_LT(index, 40 * 4);
+    EXPECT_EQ(call.completion.back(), '?');
+    EXPECT_EQ(call.text.find('?'), std::string::npos);
+    EXPECT_LT(call.index, 2);
+    return call.text.empty() ? "x" : "b";
+  }
+};
+
+TEST(PipelineTest, APolicyLearnsToCallTheEnvironment) {
+  AnswersX environment;
+  PipelineOptions options = small_options();
+  options.scratch.alphabet = "abcd?x";
+  options.tool.call_end = "?";
+  options.tool.answer_end = "c";
+  options.tool.calls_max = 2;
+  options.rollout.sampling.max_new_tokens = 6;
+  std::vector<std::string> hashes[2];
+  for (const int num_threads : {1, 2}) {
+    const auto pipeline = make_pipeline(options, environment);
+    ASSERT_NE(pipeline, nullptr);
+    Lane lane(num_threads);
+    double first = 0, last = 0;
+    for (int i = 0; i < 40; ++i) {
+      const auto stats = pipeline->step(lane);
+      ASSERT_TRUE(stats.ok()) << stats.error().message();
+      if (i == 0) first = stats->reward_mean;
+      last = stats->reward_mean;
+      hashes[num_threads - 1].push_back(stats->weights_hash);
+    }
+    EXPECT_LT(first, 0.5);
+    EXPECT_GT(last, 0.9);
+  }
+  EXPECT_EQ(hashes[0], hashes[1]);
+}
+
 TEST(PipelineTest, ARewardThatIsNotFiniteFailsTheStep) {
   for (const double reward : {std::numeric_limits<double>::quiet_NaN(), -std::numeric_limits<double>::infinity()}) {
     FailsAtPromptThree environment(reward);

@@ -54,6 +54,21 @@ TEST(PipelineRuntimeTest, TheLedgerBeforeLoadingIsTheOneAfter) {
   }
 }
 
+TEST(PipelineRuntimeTest, AnswersOfToolsAreCutAndCannotFakeTokens) {
+  const std::string tool = "type: calculator, call_end: '?', answer_begin: '[', answer_end: '<eos>]', ";
+  const auto config_for = [&](int answer_tokens_max) {
+    return config_with({"pipelines.a.model_config.tokenizer=byte",
+                        "pipelines.a.tool={" + tool + "answer_tokens_max: " + std::to_string(answer_tokens_max) + "}"});
+  };
+  const auto refused = PipelineRuntime::create(config_for(3), "", make_local_exchange());
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().message(), HasSubstr("answer_begin and answer_end are 3 tokens"));
+  const auto runtime = std::move(PipelineRuntime::create(config_for(9), "", make_local_exchange())).value();
+  const TokenId eos = runtime->tokenizer().eos_tokens().at(0);
+  EXPECT_EQ(runtime->answer_tokens("12"), (std::vector<TokenId>{'[', '1', '2', eos, ']'}));
+  EXPECT_EQ(runtime->answer_tokens("<eos>678"), (std::vector<TokenId>{'[', '<', 'e', 'o', 's', '>', '6', eos, ']'}));
+}
+
 TEST(PipelineRuntimeTest, TheLeastMemoryIsWhatIsResidentAndTheLargestNeed) {
   const PipelineConfig sync = config_with({}), one_step_off = config_with({"pipelines.a.mode=one_step_off"});
   const PipelineMemory small{.weights = 10, .kv = 3, .optimizer = 30, .activations = 2};
