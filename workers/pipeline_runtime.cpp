@@ -67,6 +67,15 @@ Result<ModelConfig> policy_config(const PipelineConfig& config, const Tokenizer&
   return model;
 }
 
+// The same before anything is loaded. The tokenizer of a model in files is not read: it takes 0.2 s and decides
+// nothing.
+Result<ModelConfig> predicted_config(const PipelineConfig& config) {
+  JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<Task> task, make_task(config.task, 0));
+  if (!config.from_scratch()) return config_of_files(config);
+  JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, make_tokenizer(config, *task));
+  return policy_config(config, *tokenizer);
+}
+
 Result<std::unique_ptr<PolicyWeights>> first_weights(const PipelineConfig& config, const Tokenizer& tokenizer) {
   JIGSAW_ASSIGN_OR_RETURN(const ModelConfig model, policy_config(config, tokenizer));
   if (!config.from_scratch()) return load_model(config.model);
@@ -324,9 +333,7 @@ std::size_t least_memory(std::span<const PipelineConfig> configs, std::span<cons
 }
 
 Result<PipelineMemory> predict_memory(const PipelineConfig& config) {
-  JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<Task> task, make_task(config.task, 0));
-  JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<Tokenizer> tokenizer, make_tokenizer(config, *task));
-  JIGSAW_ASSIGN_OR_RETURN(const ModelConfig model, policy_config(config, *tokenizer));
+  JIGSAW_ASSIGN_OR_RETURN(const ModelConfig model, predicted_config(config));
   const ParameterLayout layout(model);
   const std::size_t flat_bytes = layout.num_floats() * sizeof(float);
   const EngineOptions& engine = config.rollout.engine;

@@ -10,6 +10,7 @@
 #include "examples/cli/run_job.h"
 #include "examples/cli/simulated_job.h"
 #include "graph/window.h"
+#include "rollout/tokenizer/tokenizer.h"
 #include "scheduler/memory_ledger.h"
 #include "scheduler/policy.h"
 #include "workers/pipeline_runtime.h"
@@ -66,6 +67,16 @@ Status print_memory(const JobConfig& config, int num_workers) {
   return MemoryLedger(std::move(needs), limit).admit(names);
 }
 
+// What to_specs() leaves to the workers.
+Status check_tokenizers(const JobConfig& config) {
+  for (const PipelineConfig& pipeline : config.pipelines) {
+    if (pipeline.from_scratch()) continue;
+    const auto tokenizer = load_tokenizer(pipeline.model);
+    if (!tokenizer.ok()) return tokenizer.error().with_context("pipeline '" + pipeline.name + "'");
+  }
+  return ok_status();
+}
+
 Status explain_schedule(SimulatedJob job) {
   for (SimulatedPipeline& pipeline : job.pipelines)
     pipeline.spec.steps = std::min(pipeline.spec.steps, kExplainedSteps);
@@ -94,6 +105,7 @@ Status plan(const PlanRequest& request) {
   if (const auto profile = profile_of(job.config); !profile.ok()) return profile.error();
   const int num_workers = std::max(job.config.workers, 1);
   JIGSAW_ASSIGN_OR_RETURN(const std::vector<PipelineSpec> specs, to_specs(job.config));
+  JIGSAW_RETURN_IF_ERROR(check_tokenizers(job.config));
   for (const PipelineSpec& spec : specs) print_graph(spec, num_workers, request.format);
   if (request.format == "text") JIGSAW_RETURN_IF_ERROR(print_memory(job.config, num_workers));
   if (!request.explains) return ok_status();

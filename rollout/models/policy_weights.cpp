@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -22,6 +23,8 @@ namespace {
 
 constexpr std::size_t kCacheLine = 64;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
+// malloc() would map such blocks itself, and not say that they are zero already.
+constexpr std::size_t kMappedBytesMin = std::size_t{32} << 20;
 
 // Natural logarithm and sine by series in plain IEEE arithmetic, good to 1e-15: those of the C library differ in their
 // last bit from machine to machine, and a policy from scratch is to start equal everywhere.
@@ -74,23 +77,50 @@ void fill_normal(const Parameter& parameter, std::uint64_t key, std::uint64_t st
   }
 }
 
+std::size_t round_up(std::size_t num_bytes, std::size_t unit) { return (num_bytes + unit - 1) / unit * unit; }
+
+// Large buffers stand on huge pages where the kernel has them: weights are streamed through at every token. A wish: its
+// failure changes nothing.
+void wish_for_huge_pages(void* memory, std::size_t num_bytes) { ::madvise(memory, num_bytes, MADV_HUGEPAGE); }
+
+// Zeroed by the system, at a multiple of a huge page.
+void* map_zeroed(std::size_t num_bytes) {
+  const std::size_t num_mapped = num_bytes + kHugePage;
+  void* const mapped = ::mmap(nullptr, num_mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) throw std::bad_alloc();
+  const std::size_t before =
+      round_up(reinterpret_cast<std::uintptr_t>(mapped), kHugePage) - reinterpret_cast<std::uintptr_t>(mapped);
+  char* const memory = static_cast<char*>(mapped) + before;
+  if (before > 0) ::munmap(mapped, before);
+  if (before < kHugePage) ::munmap(memory + num_bytes, kHugePage - before);
+  wish_for_huge_pages(memory, num_bytes);
+  return memory;
+}
+
 }  // namespace
 
 void* internal::allocate_aligned(std::size_t num_values, std::size_t bytes_each) {
   if (num_values == 0) return nullptr;
   if (num_values > std::numeric_limits<std::size_t>::max() / 2 / bytes_each) throw std::bad_alloc();
   const std::size_t num_bytes = num_values * bytes_each;
-  // Large buffers stand on huge pages where the kernel has them: weights are streamed through at every token.
+  if (num_bytes >= kMappedBytesMin) return map_zeroed(round_up(num_bytes, kHugePage));
   const std::size_t alignment = num_bytes >= 2 * kHugePage ? kHugePage : kCacheLine;
-  const std::size_t rounded = (num_bytes + alignment - 1) / alignment * alignment;
+  const std::size_t rounded = round_up(num_bytes, alignment);
   void* memory = std::aligned_alloc(alignment, rounded);
   if (memory == nullptr) throw std::bad_alloc();
-  if (alignment == kHugePage) ::madvise(memory, rounded, MADV_HUGEPAGE);  // a wish: its failure changes nothing
+  if (alignment == kHugePage) wish_for_huge_pages(memory, rounded);
   std::memset(memory, 0, num_bytes);
   return memory;
 }
 
-void internal::free_aligned(void* memory) { std::free(memory); }
+void internal::free_aligned(void* memory, std::size_t num_values, std::size_t bytes_each) {
+  const std::size_t num_bytes = num_values * bytes_each;
+  if (num_bytes >= kMappedBytesMin) {
+    ::munmap(memory, round_up(num_bytes, kHugePage));
+  } else {
+    std::free(memory);
+  }
+}
 
 std::string_view to_string(WeightFormat format) { return format == WeightFormat::kBf16 ? "bf16" : "fp32"; }
 

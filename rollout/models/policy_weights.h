@@ -24,9 +24,10 @@
 namespace jigsaw {
 
 namespace internal {
-// Zeroed memory at a multiple of 64 bytes, of 2 MB where it is large; null for 0 bytes.
+// Zeroed memory at a multiple of 64 bytes, of 2 MB where it is large; null for 0 bytes. Pages of large memory are taken
+// from the system when they are first touched, so what is not used yet costs no time.
 void* allocate_aligned(std::size_t num_values, std::size_t bytes_each);
-void free_aligned(void* memory);
+void free_aligned(void* memory, std::size_t num_values, std::size_t bytes_each);
 }  // namespace internal
 
 // Owns 64-byte aligned values, zeroed.
@@ -35,7 +36,7 @@ class AlignedArray {
  public:
   AlignedArray() = default;
   explicit AlignedArray(std::size_t size)
-      : data_(static_cast<T*>(internal::allocate_aligned(size, sizeof(T)))), size_(size) {}
+      : data_(static_cast<T*>(internal::allocate_aligned(size, sizeof(T))), Free{size}), size_(size) {}
   T* data() { return data_.get(); }
   const T* data() const { return data_.get(); }
   std::size_t size() const { return size_; }
@@ -44,7 +45,8 @@ class AlignedArray {
 
  private:
   struct Free {
-    void operator()(T* pointer) const { internal::free_aligned(pointer); }
+    std::size_t size = 0;
+    void operator()(T* pointer) const { internal::free_aligned(pointer, size, sizeof(T)); }
   };
   std::unique_ptr<T[], Free> data_;
   std::size_t size_ = 0;
