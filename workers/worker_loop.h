@@ -23,7 +23,6 @@
 #include "workers/pipeline_runtime.h"
 #include "workers/reduction/gradient_exchange.h"
 #include "workers/reduction/link_exchange.h"
-#include "workers/trainer/single_threaded_torch.h"
 
 namespace jigsaw {
 
@@ -75,9 +74,6 @@ class WorkerLoop {
   Status send_heartbeat_if_due();
   Status send(const wire::FromWorker& message);
 
-  // For as long as lanes compute at the same time: LibTorch's setting is then 1 for every thread from the start, and no
-  // micro-batch changes it under another one.
-  const SingleThreadedTorch single_threaded_torch_;
   WorkerOptions options_;
   Transport& transport_;
   PeerLinks& links_;

@@ -1,5 +1,6 @@
 # Third-party libraries, each found once, by the build and by JigsawConfig.cmake alike: a static library's users link
-# what it links. README.md says why each is there.
+# what it links. Not LibTorch (libtorch.cmake), which only a library of the build's own links. README.md says why each is
+# there.
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(Protobuf REQUIRED)
@@ -19,7 +20,4 @@ if(JIGSAW_WITH_MPI)
 endif()
 if(JIGSAW_BUILD_TESTS)
   find_package(GTest REQUIRED)
-endif()
-if(JIGSAW_WITH_TORCH)
-  include(${CMAKE_CURRENT_LIST_DIR}/libtorch.cmake)
 endif()

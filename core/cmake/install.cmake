@@ -3,7 +3,6 @@
 # The libraries are those that the source folders declare, so that a new one needs no line here. They are exported as
 # jigsaw::<name> like their aliases in the build; headers lie below include/jigsaw and are spelled as in the tree
 # ("graph/stage.h").
-include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 function(jigsaw_libraries_below folder result)
@@ -12,7 +11,7 @@ function(jigsaw_libraries_below folder result)
   set(libraries)
   foreach(target ${targets})
     get_target_property(type ${target} TYPE)
-    if(type MATCHES "^(STATIC|INTERFACE|OBJECT)_LIBRARY$" AND target MATCHES "^jigsaw_")
+    if(type MATCHES "^(STATIC|INTERFACE|OBJECT|MODULE)_LIBRARY$" AND target MATCHES "^jigsaw_")
       list(APPEND libraries ${target})
     endif()
   endforeach()
@@ -40,6 +39,7 @@ endforeach()
 set(jigsaw_package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/Jigsaw)
 install(TARGETS ${jigsaw_libraries} EXPORT JigsawTargets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR}
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
   OBJECTS DESTINATION ${CMAKE_INSTALL_LIBDIR}
   FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/jigsaw)
 # The headers that protoc makes belong to no file set, yet installed headers include them.
@@ -55,5 +55,5 @@ configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/JigsawConfig.cmake.in
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/JigsawConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES
   ${PROJECT_BINARY_DIR}/JigsawConfig.cmake ${PROJECT_BINARY_DIR}/JigsawConfigVersion.cmake
-  ${CMAKE_CURRENT_LIST_DIR}/dependencies.cmake ${CMAKE_CURRENT_LIST_DIR}/libtorch.cmake
+  ${CMAKE_CURRENT_LIST_DIR}/dependencies.cmake
   DESTINATION ${jigsaw_package_folder})

@@ -1,8 +1,8 @@
-# LibTorch for the CPU as the imported target jigsaw::torch. Read by the build and by JigsawConfig.cmake.
+# LibTorch for the CPU as the imported target jigsaw::torch.
 #
 # Not find_package(Torch): the wheel's package file drags CUDA in. Two libraries are enough. They come from Torch_DIR (a
 # user's own LibTorch: .../share/cmake/Torch; CMake or environment variable) or from what bootstrap.sh unpacked into the
-# cache. JigsawConfig.cmake gives the place that Jigsaw was built against, jigsaw_torch_root_built, as the default.
+# cache.
 set(jigsaw_cache "$ENV{XDG_CACHE_HOME}")
 if(NOT jigsaw_cache)
   set(jigsaw_cache "$ENV{HOME}/.cache")
@@ -11,8 +11,6 @@ if(Torch_DIR)
   get_filename_component(jigsaw_torch_root "${Torch_DIR}/../../.." ABSOLUTE)
 elseif(DEFINED ENV{Torch_DIR})
   get_filename_component(jigsaw_torch_root "$ENV{Torch_DIR}/../../.." ABSOLUTE)
-elseif(EXISTS "${jigsaw_torch_root_built}")
-  set(jigsaw_torch_root "${jigsaw_torch_root_built}")
 else()
   set(jigsaw_torch_root "${jigsaw_cache}/jigsaw/libtorch-2.15.0/torch")
 endif()
@@ -36,19 +34,16 @@ foreach(library libcudart.so.13 libcupti.so.13)
 endforeach()
 list(REMOVE_DUPLICATES jigsaw_torch_rpath)
 
-if(NOT TARGET jigsaw::torch)
-  add_library(jigsaw::c10 SHARED IMPORTED)
-  set_target_properties(jigsaw::c10 PROPERTIES IMPORTED_LOCATION "${jigsaw_torch_root}/lib/libc10.so")
-  add_library(jigsaw::torch_cpu SHARED IMPORTED)
-  set_target_properties(jigsaw::torch_cpu PROPERTIES IMPORTED_LOCATION "${jigsaw_torch_root}/lib/libtorch_cpu.so")
-  # Imported, so that the exported targets refer to it by name and this file makes it again on the user's side.
-  add_library(jigsaw::torch INTERFACE IMPORTED)
-  target_include_directories(jigsaw::torch SYSTEM INTERFACE
-    "${jigsaw_torch_root}/include" "${jigsaw_torch_root}/include/torch/csrc/api/include")
-  target_link_libraries(jigsaw::torch INTERFACE jigsaw::torch_cpu jigsaw::c10)
-  foreach(folder ${jigsaw_torch_rpath})
-    target_link_options(jigsaw::torch INTERFACE "LINKER:-rpath,${folder}" "LINKER:-rpath-link,${folder}")
-  endforeach()
-endif()
+add_library(jigsaw::c10 SHARED IMPORTED)
+set_target_properties(jigsaw::c10 PROPERTIES IMPORTED_LOCATION "${jigsaw_torch_root}/lib/libc10.so")
+add_library(jigsaw::torch_cpu SHARED IMPORTED)
+set_target_properties(jigsaw::torch_cpu PROPERTIES IMPORTED_LOCATION "${jigsaw_torch_root}/lib/libtorch_cpu.so")
+add_library(jigsaw::torch INTERFACE IMPORTED)
+target_include_directories(jigsaw::torch SYSTEM INTERFACE
+  "${jigsaw_torch_root}/include" "${jigsaw_torch_root}/include/torch/csrc/api/include")
+target_link_libraries(jigsaw::torch INTERFACE jigsaw::torch_cpu jigsaw::c10)
+foreach(folder ${jigsaw_torch_rpath})
+  target_link_options(jigsaw::torch INTERFACE "LINKER:-rpath,${folder}" "LINKER:-rpath-link,${folder}")
+endforeach()
 # Without the build's own rpath on the executables they would not find the libraries above after installation.
 set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)

@@ -1,4 +1,6 @@
 // bench decode | prefill | step | gemm | migrate: what the performance claims rest on.
+#include <sys/resource.h>
+
 #include <memory>
 
 #include "core/lane.h"
@@ -122,6 +124,13 @@ Status bench_prefill(const BenchOptions& options) {
   return ok_status();
 }
 
+// Of this process so far, as the peers' scripts count it.
+std::int64_t peak_rss_mib() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss / 1024;
+}
+
 Status bench_step(BenchOptions options) {
   Result<std::vector<int>> lengths = parse_completion_lengths(options.lengths);
   if (!lengths.ok()) return lengths.error().with_context("--lengths");
@@ -135,11 +144,13 @@ Status bench_step(BenchOptions options) {
                      {"weights", short_name(options.weight_format)},
                      {"step", i + 1},
                      {"lengths", options.lengths},
+                     {"recompute", options.step.recompute_activations},
                      {"threads", lane.num_threads()},
                      {"tokens", steps[i].num_tokens},
                      {"train_s", steps[i].total_s()},
                      {"forward_backward_s", steps[i].forward_backward_s},
                      {"update_s", steps[i].update_s},
+                     {"peak_rss_mib", peak_rss_mib()},
                      {"kernels", kernels::variant_name()}});
   }
   return ok_status();
@@ -154,7 +165,9 @@ Status bench_gemm(const BenchOptions& options) {
     }
   }
   std::vector<kernels::PeerProduct> peers;
-  if (options.with_peers) peers = peer_products(lane.num_threads());
+  if (options.with_peers) {
+    JIGSAW_ASSIGN_OR_RETURN(peers, peer_products(lane.num_threads()));
+  }
   const kernels::GemmBench bench =
       kernels::bench_gemm(lane, shapes, peers, {.bf16_weights = options.weight_format == WeightFormat::kBf16});
   print_json_line({{"kernels", bench.variant},
@@ -242,6 +255,8 @@ void add_bench(CLI::App& app, int& exit_code) {
   step->add_option("--prompt-tokens", options->step.prompt_tokens, "Per sequence")->check(CLI::Range(1, 1 << 20));
   step->add_option("--group", options->step.group_size, "Completions a prompt")->check(CLI::Range(1, 4096));
   step->add_option("--steps", options->step.num_steps, "Steps; the first includes warm-up")->check(CLI::Range(1, 1000));
+  step->add_option("--micro-batch-tokens", options->step.micro_batch_tokens, "Of one forward and backward")
+      ->check(CLI::Range(1, 1 << 20));
   step->add_option("--algorithm", options->step.algorithm, "Name of the algorithm");
   step->add_flag("--recompute", options->step.recompute_activations, "Recompute activations in the backward");
   add_weight_format_option(*step, options->weight_format);

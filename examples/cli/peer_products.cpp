@@ -2,7 +2,7 @@
 
 #include <dlfcn.h>
 
-#include "workers/trainer/torch_product.h"
+#include "workers/trainer/torch_functions.h"
 
 namespace jigsaw::cli {
 namespace {
@@ -15,11 +15,12 @@ using SetNumThreads = void (*)(int num_threads);
 
 }  // namespace
 
-std::vector<kernels::PeerProduct> peer_products(int num_threads) {
+Result<std::vector<kernels::PeerProduct>> peer_products(int num_threads) {
+  JIGSAW_ASSIGN_OR_RETURN(const TorchFunctions* const torch, torch_functions());
   std::vector<kernels::PeerProduct> peers;
   peers.push_back(
-      {"libtorch", [num_threads](const kernels::GemmShape& shape, const float* x, const float* w, float* y) {
-         torch_product(num_threads, shape.m, shape.k, shape.n, x, w, y);
+      {"libtorch", [torch, num_threads](const kernels::GemmShape& shape, const float* x, const float* w, float* y) {
+         torch->product(num_threads, shape.m, shape.k, shape.n, x, w, y);
        }});
   void* const library = ::dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL);  // stays open: its threads live on
   if (library == nullptr) return peers;

@@ -4,10 +4,11 @@
 
 #include <vector>
 
+#include "core/result.h"
 #include "rollout/kernels/gemm_bench.h"
 
 namespace jigsaw::cli {
 
-std::vector<kernels::PeerProduct> peer_products(int num_threads);
+Result<std::vector<kernels::PeerProduct>> peer_products(int num_threads);
 
 }  // namespace jigsaw::cli

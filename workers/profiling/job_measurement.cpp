@@ -7,7 +7,6 @@
 #include "core/clock.h"
 #include "workers/executor.h"
 #include "workers/pipeline_runtime.h"
-#include "workers/trainer/single_threaded_torch.h"
 
 namespace jigsaw {
 namespace {
@@ -60,7 +59,6 @@ Result<std::vector<SlowdownMeasurement>> measure_pairs(const JobConfig& config, 
 
 Result<JobMeasurement> measure_job(const JobConfig& config, const MeasureOptions& options) {
   CHECK(!config.pipelines.empty() && options.num_threads >= 1 && options.num_steps >= 1 && options.window_s > 0);
-  const SingleThreadedTorch single_threaded_torch;
   JobMeasurement measured;
   for (const PipelineConfig& pipeline : config.pipelines) {
     auto one = measure_pipeline(pipeline, config.bins, options);

@@ -1,7 +1,5 @@
 #include "workers/trainer/adamw_optimizer.h"
 
-#include <ATen/ATen.h>
-
 #include <cmath>
 #include <string>
 #include <vector>
@@ -28,9 +26,8 @@ std::vector<NamedFloats<Float>> named_moments(const ParameterLayout& layout, Flo
 }  // namespace
 
 struct AdamwOptimizer::Moments {
-  explicit Moments(std::size_t num_floats)
-      : first(at::zeros({static_cast<std::int64_t>(num_floats)}, at::kFloat)), second(at::zeros_like(first)) {}
-  at::Tensor first, second;
+  explicit Moments(std::size_t num_floats) : first(num_floats), second(num_floats) {}
+  AlignedFloats first, second;
 };
 
 AdamwOptimizer::AdamwOptimizer(PolicyWeights& weights, const OptimizerConfig& config)
@@ -66,8 +63,8 @@ Result<AdamwOptimizer::StepStats> AdamwOptimizer::step(Lane& lane, std::span<con
   adamw.step = step;
 
   float* const params = weights_.mutable_floats().data();
-  float* const first = moments_->first.mutable_data_ptr<float>();
-  float* const second = moments_->second.mutable_data_ptr<float>();
+  float* const first = moments_->first.data();
+  float* const second = moments_->second.data();
   for (const Parameter& parameter : layout.parameters()) {
     adamw.weight_decay = parameter.weight_decay ? static_cast<float>(config_.weight_decay) : 0.0f;
     const std::size_t offset = parameter.offset;
@@ -81,16 +78,14 @@ Result<AdamwOptimizer::StepStats> AdamwOptimizer::step(Lane& lane, std::span<con
 Status AdamwOptimizer::save(const std::string& file) const {
   const Moments zero(moments_ ? 0 : weights_.layout().num_floats());
   const Moments& moments = moments_ ? *moments_ : zero;
-  return write_optimizer_file(
-      file, num_steps_,
-      named_moments(weights_.layout(), moments.first.const_data_ptr<float>(), moments.second.const_data_ptr<float>()));
+  return write_optimizer_file(file, num_steps_,
+                              named_moments(weights_.layout(), moments.first.data(), moments.second.data()));
 }
 
 Status AdamwOptimizer::load(const std::string& file) {
   allocate();
-  JIGSAW_ASSIGN_OR_RETURN(
-      num_steps_, read_optimizer_file(file, named_moments(weights_.layout(), moments_->first.mutable_data_ptr<float>(),
-                                                          moments_->second.mutable_data_ptr<float>())));
+  JIGSAW_ASSIGN_OR_RETURN(num_steps_, read_optimizer_file(file, named_moments(weights_.layout(), moments_->first.data(),
+                                                                              moments_->second.data())));
   return ok_status();
 }
 

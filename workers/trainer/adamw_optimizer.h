@@ -1,8 +1,7 @@
 // AdamW's state and step over the flat buffers of one policy. Executor thread only.
 //
-// The moments are LibTorch tensors in the layout's flat form (LibTorch aligns them to 64 bytes): on a GPU they are then
-// where the weights are, without another owner of memory. The arithmetic is kernels::adamw on any CPU. They are
-// allocated at the first step, so who only scores or measures a loss does not pay for them.
+// The moments are in the layout's flat form and allocated at the first step, so who only scores or measures a loss does
+// not pay for them. The arithmetic is kernels::adamw on any CPU.
 #pragma once
 
 #include <cstddef>

@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "core/check.h"
-
 namespace jigsaw {
 namespace {
 
@@ -23,8 +21,7 @@ struct PackHolder : torch::CustomClassHolder {
 struct CompletionLogProbs : torch::autograd::Function<CompletionLogProbs> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& /*weights_F*/,
                             const c10::intrusive_ptr<PackHolder>& holder) {
-    PackPass& pack = holder->pack;
-    const std::vector<float> logprobs = pack.pass->forward(*pack.lane, pack.sequences, pack.entropies);
+    const std::vector<float> logprobs = holder->pack.forward();
     context->saved_data["pack"] = c10::IValue::make_capsule(holder);
     at::Tensor logprobs_N = at::empty({static_cast<std::int64_t>(logprobs.size())}, at::kFloat);
     std::ranges::copy(logprobs, logprobs_N.mutable_data_ptr<float>());
@@ -33,19 +30,19 @@ struct CompletionLogProbs : torch::autograd::Function<CompletionLogProbs> {
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const auto holder = c10::static_intrusive_pointer_cast<PackHolder>(context->saved_data["pack"].toCapsule());
-    const PackPass& pack = holder->pack;
     const at::Tensor dlogp_N = gradients[0].contiguous();
-    CHECK(dlogp_N.scalar_type() == at::kFloat);
-    const std::span dlogp(dlogp_N.const_data_ptr<float>(), static_cast<std::size_t>(dlogp_N.numel()));
-    pack.pass->backward(*pack.lane, dlogp, pack.gradients);
+    holder->pack.backward({dlogp_N.const_data_ptr<float>(), static_cast<std::size_t>(dlogp_N.numel())});
     return {at::Tensor(), at::Tensor()};  // see the header
   }
 };
 
 }  // namespace
 
-at::Tensor completion_logprobs(const at::Tensor& weights_F, PackPass pack) {
-  return CompletionLogProbs::apply(weights_F, c10::make_intrusive<PackHolder>(std::move(pack)));
+at::Tensor completion_logprobs(const PackPass& pack) {
+  at::Tensor weights_F = at::from_blob(const_cast<float*>(pack.weights.data()),
+                                       {static_cast<std::int64_t>(pack.weights.size())}, at::kFloat);
+  weights_F.set_requires_grad(true);
+  return CompletionLogProbs::apply(weights_F, c10::make_intrusive<PackHolder>(pack));
 }
 
 }  // namespace jigsaw

@@ -2,11 +2,9 @@
 // and backward are TrainingPass's, so a trained token has the bits of a decoded one. Executor thread only.
 #pragma once
 
+#include <functional>
 #include <span>
 #include <vector>
-
-#include "core/lane.h"
-#include "rollout/models/training_pass.h"
 
 namespace at {
 class Tensor;
@@ -14,19 +12,16 @@ class Tensor;
 
 namespace jigsaw {
 
-// Where a pack's forward and backward compute. Pointers and spans are loans until the backward is over, or until the
-// result is gone where there is none.
+// Forward and backward of one pack; loans until the backward is over, or until the result is gone where there is none.
 struct PackPass {
-  TrainingPass* pass = nullptr;
-  Lane* lane = nullptr;
-  std::vector<ScoredSequence> sequences;
-  std::span<float> entropies;  // one a completion token
-  std::span<float> gradients;  // the layout's flat buffer, which the backward adds to
+  std::span<const float> weights;                        // the layout's flat buffer; nothing is read through it
+  std::function<std::vector<float>()> forward;           // log-probs, one a completion token
+  std::function<void(std::span<const float>)> backward;  // adds the gradient of these to the slot's buffer
 };
 
-// logprobs_N, float. `weights_F` is the flat buffer as a leaf that requires a gradient: it ties the result into the
-// graph. Its .grad stays undefined: the backward adds into `gradients` itself, since a fresh tensor for each pack would
-// cost a copy of the model and its order of additions would be autograd's affair.
-at::Tensor completion_logprobs(const at::Tensor& weights_F, PackPass pack);
+// logprobs_N, float. The weights are a leaf that ties the result into the graph. Its .grad stays undefined: the
+// backward adds into the slot's buffer itself, since a fresh tensor for each pack would cost a copy of the model and
+// its order of additions would be autograd's affair.
+at::Tensor completion_logprobs(const PackPass& pack);
 
 }  // namespace jigsaw

@@ -2,22 +2,29 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
+#include <unistd.h>
 
 #include <cstdlib>
+#include <utility>
+#include <vector>
 
 namespace jigsaw {
 namespace {
 
-// LibTorch reads the variable once, at the first operation of anyone in the process. Hence before main(), when there is
-// one thread; and it is taken back at once, so that the processes we start (reward commands) do not inherit it.
+// LibTorch reads the variable once, at the first operation of anyone in the process: hence when this library is loaded.
+// Other threads may be reading the environment then, so setenv(), which may move and free it, is none to be used:
+// `environ` points to a longer copy for a moment. Nobody else in this program writes the environment that late.
 [[maybe_unused]] const bool kVectorWidthIsSettled = [] {
 #if defined(__x86_64__)
-  constexpr const char* kVariable = "ATEN_CPU_CAPABILITY";
-  if (std::getenv(kVariable) != nullptr) return true;
+  if (std::getenv("ATEN_CPU_CAPABILITY") != nullptr) return true;
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return true;
-  setenv(kVariable, "avx2", 1);
+  static char setting[] = "ATEN_CPU_CAPABILITY=avx2";
+  static auto* const longer = new std::vector<char*>{setting};  // never freed: a reader may still be in it
+  for (char** entry = environ; *entry != nullptr; ++entry) longer->push_back(*entry);
+  longer->push_back(nullptr);
+  char** const before = std::exchange(environ, longer->data());
   (void)at::get_cpu_capability();
-  unsetenv(kVariable);
+  environ = before;
 #endif
   return true;
 }();

@@ -1,8 +1,8 @@
 // While one of these lives, LibTorch computes on the calling thread alone. The losses are a few thousand elements, for
 // which threads only cost; and sums over them must not depend on how many there are. Executor thread.
 //
-// Whatever links this also has LibTorch's vector width settled before main(), unless ATEN_CPU_CAPABILITY does: AVX2 on
-// every machine that has it, since sums of AVX-512 code have another order and the workers of one job may differ.
+// What this is linked into also settles LibTorch's vector width as it is loaded, unless ATEN_CPU_CAPABILITY does: AVX2
+// on every machine that has it, since sums of AVX-512 code have another order and the workers of one job may differ.
 #pragma once
 
 namespace jigsaw {

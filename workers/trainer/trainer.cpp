@@ -1,7 +1,5 @@
 #include "workers/trainer/trainer.h"
 
-#include <ATen/ATen.h>
-
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -10,11 +8,9 @@
 #include "core/check.h"
 #include "rollout/models/training_pass.h"
 #include "workers/trainer/adamw_optimizer.h"
-#include "workers/trainer/completion_logprobs.h"
 #include "workers/trainer/micro_batches.h"
-#include "workers/trainer/policy_loss.h"
 #include "workers/trainer/sample_checks.h"
-#include "workers/trainer/single_threaded_torch.h"
+#include "workers/trainer/torch_functions.h"
 
 namespace jigsaw {
 namespace {
@@ -38,13 +34,7 @@ class TorchTrainer final : public Trainer {
         options_(options),
         pass_(weights, options.max_positions, options.recompute_activations),
         optimizer_(weights, options.optimizer),
-        gradient_(weights.layout().num_floats()) {
-    // A leaf that nothing is written through: autograd only needs to know that the log-probs depend on it.
-    const std::span<const float> floats = std::as_const(weights).floats();
-    weights_F_ =
-        at::from_blob(const_cast<float*>(floats.data()), {static_cast<std::int64_t>(floats.size())}, at::kFloat);
-    weights_F_.set_requires_grad(true);
-  }
+        gradient_(weights.layout().num_floats()) {}
 
   void begin_slot(SlotBatch batch) override {
     slot_ = std::move(batch);
@@ -58,11 +48,7 @@ class TorchTrainer final : public Trainer {
   Result<bool> run_micro_batch(Lane& lane) override {
     if (slot_error_) return *slot_error_;
     if (next_pack_ == packs_.size()) return false;
-    try {
-      JIGSAW_RETURN_IF_ERROR(train_pack(lane, packs_[next_pack_]));
-    } catch (const std::exception& exception) {
-      return Error(ErrorCode::kInternal, slot_name() + ": LibTorch: " + exception.what());
-    }
+    JIGSAW_RETURN_IF_ERROR(train_pack(lane, packs_[next_pack_]));
     ++next_pack_;
     return next_pack_ < packs_.size();
   }
@@ -138,7 +124,7 @@ class TorchTrainer final : public Trainer {
 
   // Adds the pack's loss to the result and its gradient to the buffer.
   Status train_pack(Lane& lane, const MicroBatch& pack) {
-    const SingleThreadedTorch single_threaded;
+    JIGSAW_ASSIGN_OR_RETURN(const TorchFunctions* const torch, torch_functions());
     std::vector<LossSample> loss_samples;
     std::size_t num_tokens = 0;
     for (const std::size_t i : pack.samples) {
@@ -147,23 +133,22 @@ class TorchTrainer final : public Trainer {
       num_tokens += slot_.advantages[i].size();
     }
     std::vector<float> entropies(num_tokens);
-    const at::Tensor logprobs_N = completion_logprobs(
-        weights_F_, {&pass_, &lane, scored_sequences(slot_.samples, pack), entropies, gradient_.span()});
-
+    const std::vector<ScoredSequence> sequences = scored_sequences(slot_.samples, pack);
+    const PackPass pass{
+        .weights = std::as_const(weights_).floats(),
+        .forward = [&] { return pass_.forward(lane, sequences, entropies); },
+        .backward = [&](std::span<const float> dlogp) { pass_.backward(lane, dlogp, gradient_.span()); }};
     const LossDenominators denominators{slot_.num_samples_total, slot_.num_tokens_total};
-    LossCounts counts;
-    const at::Tensor loss =
-        policy_loss(options_.algorithm, denominators, logprobs_N.to(at::kDouble), loss_samples, counts);
-    const double loss_value = loss.item<double>();
-    if (!std::isfinite(loss_value)) {
+    const Result<PackLoss> pack_loss = torch->differentiate(options_.algorithm, denominators, pass, loss_samples);
+    if (!pack_loss.ok()) return pack_loss.error().with_context(slot_name());
+    const auto& [loss, counts] = *pack_loss;
+    if (!std::isfinite(loss)) {
       return Error(ErrorCode::kInvalidArgument,
-                   slot_name() + ": the loss is " + std::to_string(loss_value) +
+                   slot_name() + ": the loss is " + std::to_string(loss) +
                        "; a log-prob of these samples is far from old_logprobs or ref_logprobs, or the weights have "
                        "diverged: lower lr, or sample with the current policy");
     }
-    loss.backward();
-
-    result_.loss += loss_value;
+    result_.loss += loss;
     for (const float entropy : entropies) result_.entropy_sum += entropy;
     result_.kl_sum += counts.kl_sum;
     result_.clipped_tokens += counts.clipped_tokens;
@@ -176,7 +161,6 @@ class TorchTrainer final : public Trainer {
   TrainingPass pass_;
   AdamwOptimizer optimizer_;
   AlignedFloats gradient_;
-  at::Tensor weights_F_;  // the weights' own memory, as the leaf of the graph
 
   SlotBatch slot_;
   std::optional<Error> slot_error_;

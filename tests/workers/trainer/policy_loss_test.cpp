@@ -1,4 +1,4 @@
-// d loss / d lp by autograd against finite differences, and what the counts say. The only test that sees LibTorch.
+// d loss / d lp by autograd against finite differences, and what the counts say.
 #include "workers/trainer/policy_loss.h"
 
 #include <ATen/ATen.h>
@@ -182,12 +182,14 @@ TEST(PolicyLossTest, WithoutOldLogprobsTheRatioIsOneAndTheGradientFlows) {
 }
 
 TEST(SingleThreadedTorchTest, HoldsThreadsAndVectorWidth) {
-  const int before = at::get_num_threads();
+  EXPECT_EQ(at::get_num_threads(), 1) << "from the start";
+  at::set_num_threads(2);
   {
     const SingleThreadedTorch single_threaded;
     EXPECT_EQ(at::get_num_threads(), 1);
   }
-  EXPECT_EQ(at::get_num_threads(), before);
+  EXPECT_EQ(at::get_num_threads(), 2);
+  at::set_num_threads(1);
 #if defined(__x86_64__)
   const bool is_ours = std::getenv("ATEN_CPU_CAPABILITY") == nullptr;  // else the user's, and it is left alone
   if (is_ours && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
