@@ -1,7 +1,8 @@
-// bench decode | prefill | step | gemm | migrate: what the performance claims rest on.
+// bench decode | prefill | step | packing | gemm | migrate: what the performance claims rest on.
 #include <sys/resource.h>
 
 #include <memory>
+#include <tuple>
 
 #include "core/lane.h"
 #include "core/median.h"
@@ -16,6 +17,7 @@
 #include "rollout/kernels/kernels.h"
 #include "rollout/models/model_files.h"
 #include "rollout/tokenizer/tokenizer.h"
+#include "scheduler/packing_bench.h"
 #include "workers/job/completion_lengths.h"
 #include "workers/moves/migrate_bench.h"
 #include "workers/trainer/step_bench.h"
@@ -35,6 +37,7 @@ struct BenchOptions {
   TailBenchOptions tail;
   StepBenchOptions step;
   std::string lengths = "8x64";
+  int num_packed_batches = 30;
   MigrateBenchOptions migrate;
   std::vector<int> rows{1, 2, 4, 8, 16, 32, 64, 96, 128, 256, 512};
   bool with_peers = true;
@@ -156,6 +159,24 @@ Status bench_step(BenchOptions options) {
   return ok_status();
 }
 
+// The settings of related work's tables.
+Status bench_packing(const BenchOptions& options) {
+  for (const auto& [workers, samples, sigma] :
+       {std::tuple{2, 64, 0.9}, {4, 64, 0.6}, {8, 128, 0.9}, {8, 64, 0.9}, {8, 64, 1.2}}) {
+    const PackingBenchResult imbalance = run_packing_bench(
+        {.num_workers = workers, .num_samples = samples, .sigma = sigma, .num_batches = options.num_packed_batches});
+    print_json_line({{"workers", workers},
+                     {"samples", samples},
+                     {"sigma", sigma},
+                     {"batches", options.num_packed_batches},
+                     {"imbalance_arrival_order", imbalance.arrival_order},
+                     {"imbalance_by_tokens", imbalance.by_tokens},
+                     {"imbalance_by_work", imbalance.by_work},
+                     {"bound_of_longest_sample", imbalance.longest_sample}});
+  }
+  return ok_status();
+}
+
 Status bench_gemm(const BenchOptions& options) {
   Lane lane(thread_count(options.threads));
   std::vector<kernels::GemmShape> shapes;
@@ -261,6 +282,13 @@ void add_bench(CLI::App& app, int& exit_code) {
   step->add_flag("--recompute", options->step.recompute_activations, "Recompute activations in the backward");
   add_weight_format_option(*step, options->weight_format);
   step->callback([options, &exit_code] { exit_code = exit_code_of(bench_step(*options)); });
+
+  CLI::App* packing =
+      bench->add_subcommand("packing", "Imbalance of an update's work over workers, for long-tailed lengths");
+  packing->add_option("--batches", options->num_packed_batches, "Drawn batches; means over them are reported")
+      ->check(CLI::Range(1, 100000));
+  packing->add_flag("--json", options->json, "Output is JSON lines in any case");
+  packing->callback([options, &exit_code] { exit_code = exit_code_of(bench_packing(*options)); });
 
   CLI::App* gemm =
       add("gemm", "The product kernel at the shapes of SmolLM2-135M, beside the machine's peaks and other libraries",

@@ -6,13 +6,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
-#include <cstdio>
 #include <numeric>
 #include <random>
 
 #include "graph/graph.h"
 #include "graph/slot_samples.h"
+#include "scheduler/packing_bench.h"
 #include "scheduler/training_work.h"
 
 namespace jigsaw {
@@ -50,17 +49,6 @@ double optimum(std::span<const double> work, int num_workers) {
     ++owners[i];
   }
 }
-
-// Rollouts' lengths with the quadratic part as large as the linear one at 4096 tokens.
-std::vector<double> long_tailed_lengths(int count, double sigma, std::uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<double> normal(0.0, sigma);
-  std::vector<double> lengths;
-  for (int i = 0; i < count; ++i)
-    lengths.push_back(std::clamp(std::floor(800 * std::exp(normal(generator))), 16.0, 16384.0));
-  return lengths;
-}
-double work_of(double length) { return length + length * length / 4096; }
 
 std::vector<double> by_slot(std::span<const double> samples, int num_slots) {
   std::vector<double> slots;
@@ -116,35 +104,27 @@ TEST(SlotBalanceTest, SmallCasesAreWithinATenthOfTheOptimumAndMostlyThere) {
 
 // The sizes of related work's tables; a slot a sample, so that only the longest sample bounds what can be reached.
 TEST(SlotBalanceTest, LongTailedLengthsAreBalancedToWithinFivePercentOrTheLongestSample) {
-  struct Setting {
-    int num_workers, num_samples;
-    double sigma;
-  };
-  std::printf("%8s %8s %6s | %s\n", "workers", "samples", "sigma",
-              "mean imbalance: arrival order, by tokens, by work; bound");
-  for (const Setting& s : {Setting{2, 64, 0.9}, {4, 64, 0.6}, {8, 128, 0.9}, {8, 64, 0.9}, {8, 64, 1.2}}) {
-    double arrival = 0, tokens = 0, balanced = 0, bound = 0;
-    constexpr int kRounds = 30;
-    for (int round = 0; round < kRounds; ++round) {
-      const std::vector<double> lengths =
-          long_tailed_lengths(s.num_samples, s.sigma, static_cast<std::uint32_t>(round));
+  for (const PackingBenchOptions& options : {PackingBenchOptions{.num_workers = 2, .num_samples = 64, .sigma = 0.9},
+                                             {.num_workers = 4, .num_samples = 64, .sigma = 0.6},
+                                             {.num_workers = 8, .num_samples = 128, .sigma = 0.9},
+                                             {.num_workers = 8, .num_samples = 64, .sigma = 0.9},
+                                             {.num_workers = 8, .num_samples = 64, .sigma = 1.2}}) {
+    for (int batch = 0; batch < options.num_batches; ++batch) {
       std::vector<double> work;
-      for (const double length : lengths) work.push_back(work_of(length));
-      const Owners owners = balanced_slot_owners(work, s.num_workers);
-      ASSERT_TRUE(is_allowed(owners, s.num_workers));
-      const double mean = std::accumulate(work.begin(), work.end(), 0.0) / s.num_workers;
-      const double reached = imbalance(work, owners, s.num_workers);
+      for (const double length :
+           long_tailed_lengths(options.num_samples, options.sigma, static_cast<std::uint32_t>(batch)))
+        work.push_back(long_tailed_work(length));
+      const Owners owners = balanced_slot_owners(work, options.num_workers);
+      ASSERT_TRUE(is_allowed(owners, options.num_workers));
+      const double mean = std::accumulate(work.begin(), work.end(), 0.0) / options.num_workers;
       const double longest = std::max(1.0, *std::ranges::max_element(work) / mean);
-      EXPECT_LE(reached, std::max(1.05, 1.01 * longest)) << s.num_workers << " workers, round " << round;
-      arrival += imbalance(work, slot_owners(s.num_samples, s.num_workers), s.num_workers) / kRounds;
-      tokens += imbalance(work, balanced_slot_owners(lengths, s.num_workers), s.num_workers) / kRounds;
-      balanced += reached / kRounds;
-      bound += longest / kRounds;
+      EXPECT_LE(imbalance(work, owners, options.num_workers), std::max(1.05, 1.01 * longest))
+          << options.num_workers << " workers, batch " << batch;
     }
-    std::printf("%8d %8d %6.1f | %.3f  %.3f  %.3f  %.3f\n", s.num_workers, s.num_samples, s.sigma, arrival, tokens,
-                balanced, bound);
-    EXPECT_LT(balanced, tokens);
-    EXPECT_LT(tokens, arrival);
+    const PackingBenchResult mean = run_packing_bench(options);
+    EXPECT_LE(mean.by_work, std::max(1.05, 1.01 * mean.longest_sample));
+    EXPECT_LT(mean.by_work, mean.by_tokens);
+    EXPECT_LT(mean.by_tokens, mean.arrival_order);
   }
 }
 
@@ -152,7 +132,7 @@ TEST(SlotBalanceTest, FourSlotsAWorkerAlreadyHelp) {
   double arrival = 0, balanced = 0;
   for (std::uint32_t round = 0; round < 50; ++round) {
     std::vector<double> work;
-    for (const double length : long_tailed_lengths(64, 0.9, round)) work.push_back(work_of(length));
+    for (const double length : long_tailed_lengths(64, 0.9, round)) work.push_back(long_tailed_work(length));
     const std::vector<double> slots = by_slot(work, 8);
     arrival += imbalance(slots, slot_owners(8, 2), 2) / 50;
     balanced += imbalance(slots, balanced_slot_owners(slots, 2), 2) / 50;

@@ -1,0 +1,46 @@
+#include "scheduler/packing_bench.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <random>
+
+#include "core/check.h"
+#include "graph/graph.h"
+#include "scheduler/slot_balance.h"
+
+namespace jigsaw {
+
+std::vector<double> long_tailed_lengths(int count, double sigma, std::uint32_t seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<double> normal(0.0, sigma);
+  std::vector<double> lengths;
+  for (int i = 0; i < count; ++i)
+    lengths.push_back(std::clamp(std::floor(800 * std::exp(normal(generator))), 16.0, 16384.0));
+  return lengths;
+}
+
+double long_tailed_work(double length) { return length + length * length / 4096; }
+
+PackingBenchResult run_packing_bench(const PackingBenchOptions& options) {
+  CHECK(options.num_workers >= 1 && options.num_samples >= 1 && options.num_batches >= 1);
+  PackingBenchResult sum;
+  for (int batch = 0; batch < options.num_batches; ++batch) {
+    const std::vector<double> lengths =
+        long_tailed_lengths(options.num_samples, options.sigma, static_cast<std::uint32_t>(batch));
+    std::vector<double> work;
+    for (const double length : lengths) work.push_back(long_tailed_work(length));
+    const auto imbalance_of = [&](const std::vector<std::uint32_t>& owners) {
+      return imbalance(work, owners, options.num_workers);
+    };
+    const double mean = std::accumulate(work.begin(), work.end(), 0.0) / options.num_workers;
+    sum.arrival_order += imbalance_of(slot_owners(options.num_samples, options.num_workers));
+    sum.by_tokens += imbalance_of(balanced_slot_owners(lengths, options.num_workers));
+    sum.by_work += imbalance_of(balanced_slot_owners(work, options.num_workers));
+    sum.longest_sample += std::max(1.0, *std::ranges::max_element(work) / mean);
+  }
+  return {sum.arrival_order / options.num_batches, sum.by_tokens / options.num_batches,
+          sum.by_work / options.num_batches, sum.longest_sample / options.num_batches};
+}
+
+}  // namespace jigsaw
