@@ -72,10 +72,10 @@ void read_forced_lengths(YamlSection& section, RolloutConfig& rollout) {
 }
 
 void read_command(YamlSection& yaml, CommandOptions& options, const std::filesystem::path& folder) {
-  yaml.read("command", options.command);
+  yaml.read("command", options.argv);
   // A program given by a relative path is beside the job file; a plain name is looked up in PATH.
-  if (!options.command.empty() && options.command[0].find('/') != std::string::npos) {
-    options.command[0] = resolve_path(options.command[0], folder).string();
+  if (!options.argv.empty() && options.argv[0].find('/') != std::string::npos) {
+    options.argv[0] = resolve_path(options.argv[0], folder).string();
   }
   yaml.read("processes", options.processes, 1, 256);
   yaml.read("retries", options.retries, 0, 100);
@@ -106,25 +106,7 @@ RewardConfig read_reward_part(YamlSection& yaml, const std::filesystem::path& fo
   yaml.read("strip", reward.strip);
   yaml.read("partial_credit", reward.partial_credit, 0, 1);
   yaml.read("use_all", reward.use_all);
-  yaml.read("command", reward.command);
-  // A program given by a relative path is beside the job file; a plain name is looked up in PATH.
-  if (!reward.command.empty() && reward.command[0].find('/') != std::string::npos) {
-    reward.command[0] = resolve_path(reward.command[0], folder).string();
-  }
-  yaml.read("processes", reward.processes, 1, 256);
-  yaml.read("retries", reward.retries, 0, 100);
-  double time_limit_s = 10, start_time_limit_s = 0, memory_gb = 2, file_gb = 1;
-  yaml.read("time_limit_s", time_limit_s, 1e-3, 1e6);
-  yaml.read("start_time_limit_s", start_time_limit_s, 0, 1e6);
-  yaml.read("memory_gb", memory_gb, 0, 1e4);
-  yaml.read("file_gb", file_gb, 0, 1e6);
-  yaml.read("subprocesses", reward.subprocesses_max, 0, 4096);
-  yaml.read("own_groups", reward.own_groups);
-  yaml.read("environment", reward.environment);
-  reward.time_limit = std::chrono::milliseconds(static_cast<std::int64_t>(time_limit_s * 1000));
-  reward.start_time_limit = std::chrono::milliseconds(static_cast<std::int64_t>(start_time_limit_s * 1000));
-  reward.memory_bytes_max = static_cast<std::size_t>(memory_gb * (1 << 30));
-  reward.file_bytes_max = static_cast<std::size_t>(file_gb * (1 << 30));
+  read_command(yaml, reward.command, folder);
   yaml.read_choice("on_error", reward.on_error, {"value", "fail"});
   yaml.read("error_value", reward.error_value);
   if (depth > 0) {

@@ -11,10 +11,9 @@
 
 namespace jigsaw {
 
-// {"id":1,"prompt":"..","completion":"..","answer":"..","num_tokens":5,"truncated":false,"extra":{}}, keys always in
-// this order and without white space between them, so that a shell script can cut it. Bytes that are not UTF-8 become
-// U+FFFD.
-std::string encode_command_request(std::uint64_t wire_id, const RewardRequest& request);
+// What comes after the id (request_line()): "prompt":"..","completion":"..","answer":"..","num_tokens":5,
+// "truncated":false,"extra":{}
+std::string encode_command_request(const RewardRequest& request);
 
 struct CommandReply {
   double reward = 0;

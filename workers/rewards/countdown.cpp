@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "core/in_quotes.h"
 #include "workers/rewards/expression.h"
-#include "workers/rewards/in_quotes.h"
 #include "workers/rewards/scorers.h"
 #include "workers/rewards/text_rules.h"
 

@@ -1,6 +1,6 @@
 // number_match: 1 if the completion's last number equals the answer's, as numbers; else 0.
+#include "core/in_quotes.h"
 #include "workers/rewards/decimal.h"
-#include "workers/rewards/in_quotes.h"
 #include "workers/rewards/scorers.h"
 #include "workers/rewards/text_rules.h"
 

@@ -47,11 +47,7 @@ const std::vector<RewardRow>& reward_rows() {
        {"strip", "extract", "ignore_case", "partial_credit", "use_all"},
        &make_countdown},
       {kSum, "weighted sum of other rewards", {"parts"}, nullptr},
-      {kCommand,
-       "what an external program says, see the protocol",
-       {"command", "processes", "time_limit_s", "start_time_limit_s", "retries", "memory_gb", "file_gb", "subprocesses",
-        "own_groups", "environment"},
-       nullptr}};
+      {kCommand, "what an external program says, see the protocol", command_fields(), nullptr}};
   return rows;
 }
 
@@ -72,16 +68,7 @@ std::set<std::string> changed_fields(const RewardConfig& config) {
   note("partial_credit", config.partial_credit != plain.partial_credit);
   note("use_all", config.use_all != plain.use_all);
   note("parts", !config.parts.empty());
-  note("command", config.command != plain.command);
-  note("processes", config.processes != plain.processes);
-  note("time_limit_s", config.time_limit != plain.time_limit);
-  note("start_time_limit_s", config.start_time_limit != plain.start_time_limit);
-  note("retries", config.retries != plain.retries);
-  note("memory_gb", config.memory_bytes_max != plain.memory_bytes_max);
-  note("file_gb", config.file_bytes_max != plain.file_bytes_max);
-  note("subprocesses", config.subprocesses_max != plain.subprocesses_max);
-  note("own_groups", config.own_groups != plain.own_groups);
-  note("environment", config.environment != plain.environment);
+  for (std::string& name : changed_command_fields(config.command)) changed.insert(std::move(name));
   return changed;
 }
 

@@ -12,6 +12,7 @@
 
 #include "core/clock.h"
 #include "core/result.h"
+#include "workers/commands/command_options.h"
 
 namespace jigsaw {
 
@@ -60,17 +61,7 @@ struct RewardConfig {
   double partial_credit = 0.1;             // countdown: a sound expression that misses the target
   bool use_all = false;                    // countdown: every number must be used
   std::vector<RewardConfig> parts;         // sum
-  // command
-  std::vector<std::string> command;  // argv; no shell
-  int processes = 1;
-  std::chrono::milliseconds time_limit{10000};          // of one request
-  std::chrono::milliseconds start_time_limit{0};        // added for the first request of a fresh process
-  int retries = 1;                                      // when the process dies or talks nonsense; not when it is slow
-  std::size_t memory_bytes_max = std::size_t{2} << 30;  // per process (RLIMIT_AS); 0 = no limit
-  std::size_t file_bytes_max = std::size_t{1} << 30;    // of each file it writes (RLIMIT_FSIZE); 0 = no limit
-  int subprocesses_max = 64;                            // that a process may have at a time; 0 = none
-  bool own_groups = true;                               // they may have process groups and sessions of their own
-  std::vector<std::string> environment;                 // names of variables that it gets besides PATH, HOME, LANG
+  CommandOptions command;                  // command
   // all: what to do when a completion cannot be judged
   std::string on_error = "value";  // "value": the sample gets error_value; "fail": the run ends
   double error_value = 0;

@@ -2,25 +2,12 @@
 // is the one place that does wait. Executor thread only.
 #pragma once
 
-#include <poll.h>
-
-#include <algorithm>
 #include <memory>
-#include <optional>
 
+#include "workers/commands/wakeups.h"
 #include "workers/rewards/reward.h"
 
 namespace jigsaw {
-
-// What would let a node go on.
-struct Wakeups {
-  std::vector<pollfd> files;
-  std::optional<Clock::TimePoint> at;                  // by the clock of the reward
-  std::optional<std::chrono::milliseconds> sleep_max;  // by the machine's clock, whatever else there is
-
-  void add_time(Clock::TimePoint time) { at = at ? std::min(*at, time) : time; }
-  void sleep_at_most(std::chrono::milliseconds time) { sleep_max = sleep_max ? std::min(*sleep_max, time) : time; }
-};
 
 class RewardNode {
  public:

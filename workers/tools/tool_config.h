@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "workers/rewards/command_options.h"
+#include "workers/commands/command_options.h"
 
 namespace jigsaw {
 

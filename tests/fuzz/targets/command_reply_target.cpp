@@ -3,6 +3,7 @@
 
 #include "core/check.h"
 #include "tests/fuzz/fuzz_targets.h"
+#include "workers/commands/command_lines.h"
 #include "workers/rewards/command_protocol.h"
 
 namespace jigsaw::fuzz {
@@ -16,7 +17,7 @@ void command_reply(std::string_view bytes) {
   }
   RewardRequest request;
   request.prompt = request.completion = request.answer = request.extra_json = bytes;
-  const std::string line = encode_command_request(7, request);
+  const std::string line = request_line(7, encode_command_request(request));
   CHECK(line.find('\n') == std::string::npos);
   const auto object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
   CHECK(object.is_object() && object["id"] == 7 && object["completion"].is_string());

@@ -349,9 +349,12 @@ TEST(RewardTest, IdsAreUniqueAmongTheOutstandingAndRepliesComeInTheirOrder) {
   EXPECT_EQ(reward->waiting_for(), "");
 }
 
-TEST(RewardTest, ReadmeTellsEveryTypeAndField) {
-  std::ifstream file(std::string(JIGSAW_SOURCE_DIR) + "/workers/rewards/README.md");
-  const std::string readme((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+TEST(RewardTest, ReadmesTellEveryTypeAndField) {
+  std::string readme;
+  for (const char* folder : {"rewards", "commands"}) {
+    std::ifstream file(std::string(JIGSAW_SOURCE_DIR) + "/workers/" + folder + "/README.md");
+    readme.append(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
+  }
   for (const RewardTypeInfo& info : reward_table()) {
     EXPECT_THAT(readme, HasSubstr("`" + info.type + "`"));
     for (const std::string& field : info.fields) EXPECT_THAT(readme, HasSubstr("`" + field + "`")) << info.type;

@@ -8,7 +8,7 @@
 #include <random>
 
 #include "tests/support/fake_clock.h"
-#include "tests/workers/rewards/fake_children.h"
+#include "tests/workers/commands/fake_children.h"
 #include "workers/rewards/polled_reward.h"
 
 namespace jigsaw {
@@ -36,14 +36,14 @@ struct Pool {
   explicit Pool(PoolOptions options) {
     RewardConfig config;
     config.type = "command";
-    config.processes = options.processes;
-    config.retries = options.retries;
-    config.time_limit = options.time_limit;
-    config.start_time_limit = options.start_time_limit;
+    config.command.processes = options.processes;
+    config.command.retries = options.retries;
+    config.command.time_limit = options.time_limit;
+    config.command.start_time_limit = options.start_time_limit;
     config.error_value = options.error_value;
     config.on_error = options.fails_the_run ? "fail" : "value";
     config.name = "judge";
-    config.command = {"judge", "--strict"};
+    config.command.argv = {"judge", "--strict"};
     auto owned = std::make_unique<FakeLauncher>();
     launcher = owned.get();
     auto node = CommandNode::create(config, std::move(owned), clock);
@@ -268,7 +268,7 @@ TEST(CommandNodeTest, StartingFailsWhenAProcessCannotBeStarted) {
   launcher->may_launch = [] { return Status(Error(ErrorCode::kNotFound, "no such file")); };
   RewardConfig config;
   config.type = config.name = "command";
-  config.command = {"judge"};
+  config.command.argv = {"judge"};
   const auto node = CommandNode::create(config, std::move(launcher), clock);
   EXPECT_EQ(node.error().message(), "reward 'command' (judge): no such file");
 }

@@ -16,7 +16,7 @@
 #include <thread>
 
 #include "tests/support/fake_clock.h"
-#include "workers/rewards/piped_process.h"
+#include "workers/commands/piped_process.h"
 #include "workers/rewards/reward.h"
 
 namespace jigsaw {
@@ -34,8 +34,8 @@ RewardConfig child_config(std::vector<std::string> arguments = {}) {
   RewardConfig config;
   config.type = "command";
   config.name = "judge";
-  config.command = {JIGSAW_REWARD_CHILD};
-  config.command.insert(config.command.end(), arguments.begin(), arguments.end());
+  config.command.argv = {JIGSAW_REWARD_CHILD};
+  config.command.argv.insert(config.command.argv.end(), arguments.begin(), arguments.end());
   return config;
 }
 
@@ -87,7 +87,7 @@ TEST(CommandProcessTest, OneProcessAnswersManyRequests) {
 
 TEST(CommandProcessTest, ManyRequestsOverSeveralProcessesAllComeBack) {
   RewardConfig config = child_config();
-  config.processes = 3;
+  config.command.processes = 3;
   const auto reward = made(config);
   std::map<std::uint64_t, double> rewards;
   for (std::uint64_t id = 0; id < 300; ++id) ASSERT_TRUE(reward->submit(request_of(id, "x")).ok());
@@ -162,7 +162,7 @@ TEST(CommandProcessTest, ProcessesThatDoNotReadNeitherBlockNorEscapeTheTimeLimit
   for (const char* mode : {"ignore-stdin", "close-stdin", "close-stdout"}) {
     FakeClock clock;
     RewardConfig config = child_config({mode});
-    config.retries = 0;
+    config.command.retries = 0;
     const auto reward = made(config, clock);
     // Far more than a pipe holds.
     ASSERT_TRUE(reward->submit(request_of(1, std::string(4 << 20, 'x'))).ok()) << mode;
@@ -207,7 +207,7 @@ TEST(CommandProcessTest, AProgramThatOnlyDiesCostsItsSamplesAndEndsTheRunIfSoCon
 
 TEST(CommandProcessTest, ABannerIsReportedAsSuch) {
   RewardConfig config = child_config({"banner"});
-  config.retries = 0;
+  config.command.retries = 0;
   const auto reward = made(config);
   // The banner comes before or after the request is handed over; at some request it is seen as its answer.
   std::string error;
@@ -240,14 +240,14 @@ TEST(CommandProcessTest, ProcessesInheritNothing) {
 TEST(CommandProcessTest, MemoryIsLimited) {
   RewardConfig config = child_config();
   EXPECT_THAT(ask(*made(config), 1, "memory").error, HasSubstr("granted"));
-  config.memory_bytes_max = std::size_t{512} << 20;
+  config.command.memory_bytes_max = std::size_t{512} << 20;
   EXPECT_THAT(ask(*made(config), 1, "memory").error, HasSubstr("refused"));
 }
 
 TEST(CommandProcessTest, VariablesThatAreNamedArePassedOn) {
   setenv("JIGSAW_TEST_NAMED", "x", 1);
   RewardConfig config = child_config();
-  config.environment = {"JIGSAW_TEST_NAMED", "JIGSAW_TEST_UNSET"};
+  config.command.environment = {"JIGSAW_TEST_NAMED", "JIGSAW_TEST_UNSET"};
   EXPECT_THAT(ask(*made(config), 1, "environment").error, HasSubstr("says: \"PATH HOME LANG JIGSAW_TEST_NAMED\""));
   unsetenv("JIGSAW_TEST_NAMED");
 }
@@ -255,14 +255,14 @@ TEST(CommandProcessTest, VariablesThatAreNamedArePassedOn) {
 TEST(CommandProcessTest, FilesAreLimited) {
   RewardConfig config = child_config();
   EXPECT_THAT(ask(*made(config), 1, "write").error, HasSubstr("\"written\""));
-  config.file_bytes_max = 1 << 20;
+  config.command.file_bytes_max = 1 << 20;
   EXPECT_THAT(ask(*made(config), 1, "write").error, HasSubstr("SIGXFSZ"));
 }
 
 TEST(CommandProcessTest, SubprocessesAreLimited) {
   RewardConfig config = child_config();
-  config.subprocesses_max = 5;
-  config.retries = 0;
+  config.command.subprocesses_max = 5;
+  config.command.retries = 0;
   const auto reward = made(config);
   EXPECT_THAT(ask(*reward, 1, "family").error, HasSubstr("had more than 5 processes of its own (subprocesses)"));
   EXPECT_THAT(ask(*reward, 2, "fork").error, HasSubstr("\"forked\""));
@@ -270,14 +270,14 @@ TEST(CommandProcessTest, SubprocessesAreLimited) {
 
 TEST(CommandProcessTest, WithoutSubprocessesThereIsNoFork) {
   RewardConfig config = child_config();
-  config.subprocesses_max = 0;
+  config.command.subprocesses_max = 0;
   EXPECT_THAT(ask(*made(config), 1, "fork").error, HasSubstr("\"refused\""));
 }
 
 TEST(CommandProcessTest, WithoutGroupsOfTheirOwnNobodyLeaves) {
   RewardConfig config = child_config();
   EXPECT_THAT(ask(*made(config), 1, "leave").error, HasSubstr("\"left\""));
-  config.own_groups = false;
+  config.command.own_groups = false;
   EXPECT_THAT(ask(*made(config), 1, "leave").error, HasSubstr("\"refused\""));
 }
 
@@ -293,7 +293,7 @@ TEST(CommandProcessTest, GrandchildrenEndWithTheProcess) {
 // Whoever has a session of its own is no longer found once its parents are gone: it must have been seen before.
 TEST(CommandProcessTest, AStrayEndsWithAProcessThatEndsByItself) {
   RewardConfig config = child_config();
-  config.retries = 0;
+  config.command.retries = 0;
   auto reward = made(config);
   const ProcessEnd end(static_cast<int>(ask(*reward, 1, "stray-die").reward));
   std::this_thread::sleep_for(2 * PipedLauncher::kCountEvery);  // until it is time to count again
@@ -326,7 +326,7 @@ TEST(CommandProcessTest, ADyingWorkerTakesItsProcessesAlong) {
 
 TEST(CommandProcessTest, EndedProcessesAreCollected) {
   RewardConfig config = child_config();
-  config.processes = 3;
+  config.command.processes = 3;
   {
     const auto reward = made(config);
     for (std::uint64_t id = 1; id <= 4; ++id) ask(*reward, id, "die");
@@ -339,7 +339,7 @@ TEST(CommandProcessTest, EndedProcessesAreCollected) {
 TEST(CommandProcessTest, WhatCannotBeStartedIsSaidAtOnce) {
   const auto error_of = [](std::vector<std::string> command) {
     RewardConfig config = child_config();
-    config.command = std::move(command);
+    config.command.argv = std::move(command);
     const auto reward = make_reward(config);
     return reward.ok() ? "no error" : reward.error().message();
   };
@@ -369,13 +369,15 @@ TEST(CommandProcessTest, LimitsOfTheConfigAreChecked) {
     change(config);
     return make_reward(config).error().message();
   };
-  EXPECT_THAT(error_of([](RewardConfig& c) { c.processes = 0; }),
+  EXPECT_THAT(error_of([](RewardConfig& c) { c.command.processes = 0; }),
               HasSubstr("processes is 0, but must be from 1 to 256"));
-  EXPECT_THAT(error_of([](RewardConfig& c) { c.time_limit = milliseconds(0); }), HasSubstr("time_limit"));
-  EXPECT_THAT(error_of([](RewardConfig& c) { c.start_time_limit = milliseconds(-1); }), HasSubstr("start_time_limit"));
-  EXPECT_THAT(error_of([](RewardConfig& c) { c.retries = -1; }), HasSubstr("retries"));
-  EXPECT_THAT(error_of([](RewardConfig& c) { c.subprocesses_max = -1; }), HasSubstr("subprocesses"));
-  EXPECT_THAT(error_of([](RewardConfig& c) { c.environment = {"A=b"}; }), HasSubstr("'A=b' is no name of a variable"));
+  EXPECT_THAT(error_of([](RewardConfig& c) { c.command.time_limit = milliseconds(0); }), HasSubstr("time_limit"));
+  EXPECT_THAT(error_of([](RewardConfig& c) { c.command.start_time_limit = milliseconds(-1); }),
+              HasSubstr("start_time_limit"));
+  EXPECT_THAT(error_of([](RewardConfig& c) { c.command.retries = -1; }), HasSubstr("retries"));
+  EXPECT_THAT(error_of([](RewardConfig& c) { c.command.subprocesses_max = -1; }), HasSubstr("subprocesses"));
+  EXPECT_THAT(error_of([](RewardConfig& c) { c.command.environment = {"A=b"}; }),
+              HasSubstr("'A=b' is no name of a variable"));
 }
 
 TEST(CommandProcessTest, PollKeepsToItsWait) {
@@ -415,7 +417,7 @@ TEST(CommandProcessTest, ASumWaitsForItsProcesses) {
 
 TEST(CommandProcessTest, TheExampleOfTheReadmeIsShell) {
   RewardConfig config = child_config();
-  config.command = {std::string(JIGSAW_SOURCE_DIR) + "/examples/rewards/vowels.sh"};
+  config.command.argv = {std::string(JIGSAW_SOURCE_DIR) + "/examples/rewards/vowels.sh"};
   const auto reward = made(config);
   EXPECT_DOUBLE_EQ(ask(*reward, 1, "aeio").reward, 1);
   EXPECT_DOUBLE_EQ(ask(*reward, 2, "banana").reward, 0.5);
@@ -429,7 +431,7 @@ TEST(CommandProcessTest, RandomBehaviourLosesNothing) {
   const std::vector<std::string> behaviours = {"x",       "x",    "x",   "trickle",  "once",           "twice", "die",
                                                "garbage", "half", "nan", "wrong-id", "grandchild-die", "stderr"};
   RewardConfig config = child_config();
-  config.processes = 3;
+  config.command.processes = 3;
   config.error_value = -1;
   const auto reward = made(config);
   std::mt19937 random(9);

@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "workers/commands/command_lines.h"
+
 namespace jigsaw {
 namespace {
 
@@ -23,7 +25,7 @@ TEST(CommandProtocolTest, RequestsAreOneLineWithKeysInOrder) {
   request.extra_json = "{\"x\": [1,\r\n 2]}";
   request.num_tokens = 7;
   request.truncated = true;
-  const std::string line = encode_command_request(3, request);
+  const std::string line = request_line(3, encode_command_request(request));
   EXPECT_EQ(
       line,
       "{\"id\":3,\"prompt\":\"a \\\"b\\\"\\n\",\"completion\":\"\xEF\xBF\xBD\\\\ é\",\"answer\":\"5\",\"num_tokens\":7,"
@@ -37,7 +39,7 @@ TEST(CommandProtocolTest, ExtraThatIsNotJsonIsLeftOut) {
   RewardRequest request;
   for (const char* extra : {"", "{", "{}}", "{\"id\":1}\n{\"id\":2}"}) {
     request.extra_json = extra;
-    EXPECT_THAT(encode_command_request(1, request), ::testing::EndsWith("\"extra\":{}}"));
+    EXPECT_THAT(encode_command_request(request), ::testing::EndsWith("\"extra\":{}"));
   }
 }
 
@@ -71,6 +73,8 @@ TEST(CommandProtocolTest, BrokenRepliesAreNamedWithTheirBeginning) {
   EXPECT_THAT(error_of(R"({"id":3,"reward":1,"parts":[1]})"), HasSubstr("\"parts\""));
   EXPECT_THAT(error_of(R"({"id":3,"reward":1,"parts":{"a":"b"}})"), HasSubstr("\"parts\""));
   EXPECT_LT(error_of(std::string(1 << 20, '[')).size(), 300u);
+  const std::string deep = std::string(200000, '[') + std::string(200000, ']');
+  EXPECT_THAT(error_of("{\"id\":3,\"error\":" + deep + "}"), HasSubstr("a line that nests too deeply"));
 }
 
 TEST(CommandProtocolTest, DamagedRepliesNeverCrash) {

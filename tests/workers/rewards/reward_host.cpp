@@ -8,7 +8,7 @@
 int main(int, char** argv) {
   jigsaw::RewardConfig config;
   config.type = "command";
-  config.command = {argv[1], "hang"};
+  config.command.argv = {argv[1], "hang"};
   auto reward = jigsaw::make_reward(config);
   if (!reward.ok()) return 1;
   if (!(*reward)->submit({}).ok()) return 1;

@@ -3,10 +3,10 @@
 
 #include <random>
 
+#include "core/in_quotes.h"
 #include "core/utf8.h"
 #include "workers/rewards/decimal.h"
 #include "workers/rewards/expression.h"
-#include "workers/rewards/in_quotes.h"
 #include "workers/rewards/search_pattern.h"
 
 namespace jigsaw {
@@ -93,11 +93,6 @@ TEST(TextPartsTest, AnyBytesAreSafe) {
   }
   EXPECT_GT(num_numbers, 10000);
   EXPECT_GT(num_expressions, 500);
-}
-
-TEST(InQuotesTest, ShowsWhatATerminalWouldNot) {
-  EXPECT_EQ(in_quotes("a\nb\x1b[0m\xff é"), "\"a\\nb\\x1b[0m\\xff é\"");
-  EXPECT_EQ(in_quotes(std::string(500, 'x')), "\"" + std::string(120, 'x') + "\"...");
 }
 
 }  // namespace

@@ -6,10 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "core/result.h"
+
 namespace jigsaw {
 
 struct CommandOptions {
-  std::vector<std::string> command;  // argv; no shell
+  std::vector<std::string> argv;  // `command` in a job file; no shell
   int processes = 1;
   std::chrono::milliseconds time_limit{10000};          // of one request
   std::chrono::milliseconds start_time_limit{0};        // added for the first request of a fresh process
@@ -20,5 +22,13 @@ struct CommandOptions {
   bool own_groups = true;                               // they may have process groups and sessions of their own
   std::vector<std::string> environment;                 // names of variables that it gets besides PATH, HOME, LANG
 };
+
+// The fields, as a job file calls them.
+std::vector<std::string> command_fields();
+// Those that differ from their defaults.
+std::vector<std::string> changed_command_fields(const CommandOptions& options);
+
+// That there is a command, and that every number is within its bounds.
+Status check_command_options(const CommandOptions& options);
 
 }  // namespace jigsaw

@@ -1,4 +1,4 @@
-// One external process as the pool of a command reward sees it: a line in, a line out, until it fails. Nothing here
+// One external process as a pool sees it (command_pool.h): a line in, a line out, until it fails. Nothing here
 // ever waits. The real one is PipedProcess, tests have their own. Executor thread only.
 #pragma once
 
@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "core/result.h"
-#include "workers/rewards/reward_node.h"
+#include "workers/commands/wakeups.h"
 
 namespace jigsaw {
 

@@ -1,4 +1,4 @@
-#include "workers/rewards/piped_process.h"
+#include "workers/commands/piped_process.h"
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -8,8 +8,8 @@
 #include <cstring>
 #include <map>
 
-#include "workers/rewards/in_quotes.h"
-#include "workers/rewards/process_tree.h"
+#include "core/in_quotes.h"
+#include "workers/commands/process_tree.h"
 
 namespace jigsaw {
 namespace {
@@ -238,6 +238,17 @@ Result<std::unique_ptr<PipedLauncher>> PipedLauncher::create(SpawnOptions option
   CHECK(!options.argv.empty());
   JIGSAW_ASSIGN_OR_RETURN(options.program, find_program(options.argv.front()));
   return std::unique_ptr<PipedLauncher>(new PipedLauncher(std::move(options)));
+}
+
+Result<std::unique_ptr<PipedLauncher>> PipedLauncher::create(const CommandOptions& options) {
+  JIGSAW_RETURN_IF_ERROR(check_command_options(options));
+  return create(SpawnOptions{.program = {},
+                             .argv = options.argv,
+                             .environment = options.environment,
+                             .limits = {.memory_bytes_max = options.memory_bytes_max,
+                                        .file_bytes_max = options.file_bytes_max,
+                                        .subprocesses_max = options.subprocesses_max,
+                                        .own_groups = options.own_groups}});
 }
 
 Result<std::unique_ptr<ChildProcess>> PipedLauncher::launch() {

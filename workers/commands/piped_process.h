@@ -3,8 +3,9 @@
 
 #include <vector>
 
-#include "workers/rewards/child_process.h"
-#include "workers/rewards/spawn.h"
+#include "workers/commands/child_process.h"
+#include "workers/commands/command_options.h"
+#include "workers/commands/spawn.h"
 
 namespace jigsaw {
 
@@ -32,6 +33,8 @@ class PipedLauncher final : public ChildLauncher {
 
   // `options` less the program, which is argv[0]'s: at least that is there. Fails if there is no such program.
   static Result<std::unique_ptr<PipedLauncher>> create(SpawnOptions options);
+  // Checks the options as well.
+  static Result<std::unique_ptr<PipedLauncher>> create(const CommandOptions& options);
   Result<std::unique_ptr<ChildProcess>> launch() override;
 
  private:

@@ -1,4 +1,4 @@
-#include "workers/rewards/in_quotes.h"
+#include "core/in_quotes.h"
 
 #include "core/utf8.h"
 

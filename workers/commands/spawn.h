@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/result.h"
-#include "workers/rewards/unique_fd.h"
+#include "workers/commands/unique_fd.h"
 
 namespace jigsaw {
 

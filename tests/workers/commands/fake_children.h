@@ -1,4 +1,4 @@
-// Processes of a command reward that exist in the test only: what they do with each line is the test's to say.
+// Processes of an external command that exist in the test only: what they do with each line is the test's to say.
 #pragma once
 
 #include <deque>
@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "workers/rewards/child_process.h"
+#include "workers/commands/child_process.h"
 
 namespace jigsaw {
 
@@ -22,6 +22,10 @@ class FakeLauncher final : public ChildLauncher {
  public:
   // Decides on the line's fate; sees the request as JSON and the pid of the process.
   std::function<FakeAct(const nlohmann::json& request, int pid)> act = [](const auto&, int) { return FakeAct{}; };
+  // What a good answer says besides the id. Of a reward: num_tokens of the request, so that tests see whose it is.
+  std::function<nlohmann::json(const nlohmann::json& request)> answer = [](const auto& request) {
+    return nlohmann::json{{"reward", request["num_tokens"]}};
+  };
   // Asked at each launch; an error is what launch() returns.
   std::function<Status()> may_launch = [] { return ok_status(); };
   int num_launched = 0, num_alive = 0;
@@ -29,7 +33,6 @@ class FakeLauncher final : public ChildLauncher {
   Result<std::unique_ptr<ChildProcess>> launch() override;
 };
 
-// A good answer tells num_tokens of the request, so that tests see whose answer it is.
 class FakeChild final : public ChildProcess {
  public:
   FakeChild(FakeLauncher& launcher, int pid) : launcher_(launcher), pid_(pid) { ++launcher_.num_alive; }
@@ -41,7 +44,8 @@ class FakeChild final : public ChildProcess {
   }
   void advance() override {
     if (!act_ || act_->delay-- > 0) return;
-    const nlohmann::json answer = {{"id", request_["id"]}, {"reward", request_["num_tokens"]}};
+    nlohmann::json answer = launcher_.answer(request_);
+    answer["id"] = request_["id"];
     switch (act_->kind) {
       case FakeAct::kHang: return;
       case FakeAct::kDie: failure_ = "exited with status 3"; break;

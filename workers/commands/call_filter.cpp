@@ -1,4 +1,4 @@
-#include "workers/rewards/call_filter.h"
+#include "workers/commands/call_filter.h"
 
 #include <linux/audit.h>
 #include <linux/filter.h>

@@ -1,4 +1,4 @@
-#include "workers/rewards/spawn.h"
+#include "workers/commands/spawn.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -15,7 +15,7 @@
 #include <cstring>
 #include <filesystem>
 
-#include "workers/rewards/call_filter.h"
+#include "workers/commands/call_filter.h"
 
 namespace jigsaw {
 namespace {

@@ -6,7 +6,7 @@
 
 #include <vector>
 
-#include "workers/rewards/unique_fd.h"
+#include "workers/commands/unique_fd.h"
 
 namespace jigsaw {
 

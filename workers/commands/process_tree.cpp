@@ -1,4 +1,4 @@
-#include "workers/rewards/process_tree.h"
+#include "workers/commands/process_tree.h"
 
 #include <dirent.h>
 #include <fcntl.h>
