@@ -15,6 +15,7 @@ std::span<const Target> targets() {
       Target{"job_yaml", &job_yaml, 500},
       Target{"data_line", &data_line, 3000},
       Target{"command_reply", &command_reply, 5000},
+      Target{"tool_reply", &tool_reply, 5000},
       Target{"from_worker", &from_worker, 200},
       Target{"control_request", &control_request, 100},
       Target{"to_worker", &to_worker, 1000},

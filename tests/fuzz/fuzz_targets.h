@@ -20,6 +20,7 @@ void chat_template(std::string_view bytes);
 void job_yaml(std::string_view bytes);
 void data_line(std::string_view bytes);
 void command_reply(std::string_view bytes);
+void tool_reply(std::string_view bytes);
 void from_worker(std::string_view bytes);
 void control_request(std::string_view bytes);
 void to_worker(std::string_view bytes);

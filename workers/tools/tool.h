@@ -35,12 +35,13 @@ class Tool {
  public:
   virtual ~Tool() = default;
   // An error is a failure of the run (on_error: fail): it names tool, command and cause. After one, every later call
-  // returns it again.
+  // returns it again. Refused as well: an id that is outstanding, and more than 65536 requests at a time.
   virtual Status submit(ToolRequest request) = 0;
   // Replies that are ready, in order of id; does not wait. An error as for submit.
   virtual Result<std::vector<ToolReply>> poll() = 0;
   virtual std::size_t num_outstanding() const = 0;
-  // For stall reports: "tool 'search': 3 requests at process 4711, oldest 2.1 s of 10 s". Empty when it waits for none.
+  // For stall reports: "tool 'command': 3 requests at process 4711, oldest 2.1 s of 10 s". Empty when it waits for
+  // none.
   virtual std::string waiting_for() const = 0;
 };
 
