@@ -88,7 +88,7 @@ TEST_F(MpiRunsTest, CompletionsThatCallToolsTrainTheSameOnAnyWorkers) {
   const Hashes reference = run(job, {"--workers", "1"}, "w1");
   const std::string metrics = read_whole(folder_.path() / "w1" / "metrics.jsonl");
   EXPECT_THAT(metrics, testing::HasSubstr("\"tool_calls\":"));
-  EXPECT_THAT(metrics, testing::HasSubstr("\"tool_error\":\"no arithmetic"));
+  EXPECT_THAT(metrics, testing::HasSubstr("\"tool_error\":\"tool 'calculator': no arithmetic"));
   EXPECT_EQ(run(job, {"--workers", "0", "--policy", "serial"}, "w0"), reference);
   EXPECT_EQ(run(job, {"--workers", "2"}, "w2"), reference);
   EXPECT_EQ(run(job, {"--workers", "3", "--policy", "greedy_merge"}, "w3"), reference);

@@ -21,7 +21,10 @@ double seconds(std::chrono::nanoseconds time) { return std::chrono::duration<dou
 std::string joined_command(const std::vector<std::string>& argv) {
   std::string text;
   for (const std::string& argument : argv) text += (text.empty() ? "" : " ") + argument;
-  return text.size() > 200 ? text.substr(0, 200) + "..." : text;
+  std::size_t shown = 200;
+  if (text.size() <= shown) return text;
+  while (shown > 0 && (text[shown] & 0xC0) == 0x80) --shown;  // wire messages take valid UTF-8 only
+  return text.substr(0, shown) + "...";
 }
 
 std::string with_stderr(const ChildProcess& child) {

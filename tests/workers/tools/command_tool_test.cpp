@@ -7,6 +7,7 @@
 #include <map>
 #include <thread>
 
+#include "core/utf8.h"
 #include "tests/support/fake_clock.h"
 #include "tests/workers/commands/fake_children.h"
 
@@ -178,6 +179,18 @@ TEST(CommandToolTest, OrTheRunEndsForGoodAndItsProcessesWithIt) {
   EXPECT_EQ(fake.tool->waiting_for(), "");
 }
 
+TEST(CommandToolTest, ReasonsAreValidUtf8WhereverTheyAreCut) {
+  for (std::size_t padding = 0; padding < 4; ++padding) {
+    std::string text(padding, 'x');
+    for (int i = 0; i < 200; ++i) text += "\xF0\x9F\x98\x80";
+    FakeTool fake(config_of({text}));
+    fake.launcher->answer = [&](const auto&) { return nlohmann::json{{"error", text}}; };
+    fake.submit(1, "x");
+    fake.poll();
+    EXPECT_TRUE(utf8_is_well_formed(fake.replies[1].error)) << fake.replies[1].error;
+  }
+}
+
 TEST(CommandToolTest, AnIdThatIsOutstandingIsRefused) {
   FakeTool fake(fake_config());
   fake.submit(1, "x");
@@ -229,9 +242,9 @@ TEST(CommandToolProcessTest, LargeCallsPassThroughWholePipes) {
       id=${line#'{"id":'}; id=${id%%,*}
       printf '{"id":%s,"answer":"%s"}\n' "$id" "${#line}"
     done)");
-  const ToolReply reply = reply_of(*tool, request_of(1, std::string(1 << 18, 'x')));
+  const ToolReply reply = reply_of(*tool, request_of(1, std::string(1 << 17, 'x')));
   EXPECT_EQ(reply.error, "");
-  EXPECT_GT(std::stoi("0" + reply.answer), 1 << 18);
+  EXPECT_GT(std::stoi("0" + reply.answer), 1 << 17);
 }
 
 TEST(CommandToolProcessTest, AProgramThatEndsIsNamedWithItsLastWords) {
