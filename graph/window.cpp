@@ -17,10 +17,14 @@ std::vector<CrossStepEdge> cross_step_edges(const PipelineSpec& spec) {
     return edges;
   }
   edges.push_back({.from = kUpdate, .to = kSync, .offset = -1 - spec.staleness});
-  edges.push_back({.from = kReward, .to = kSync, .offset = -1});
+  edges.push_back({.from = kReward, .to = kSync, .offset = -spec.staleness});
   edges.push_back({.from = kSync, .to = kUpdate, .offset = spec.staleness});
+  if (spec.staleness > 1) {  // else the rollout before is what sync waits for
+    edges.push_back({.from = kReward, .to = kPrefill, .offset = -1});
+    edges.push_back({.from = kSync, .to = kSync, .offset = -1});
+  }
   edges.push_back({.from = kUpdate, .to = kUpdate, .offset = -1});
-  // A checkpoint also saves the weights that the next rollout uses.
+  // A checkpoint also saves the weights that the next rollouts use.
   edges.push_back({.from = kCheckpoint, .to = kSync, .offset = -1 - spec.staleness});
   return edges;
 }

@@ -25,11 +25,11 @@ struct CrossStepEdge {
 
 // Of this pipeline's mode:
 //   sync              the first layer waits for the update of the step before
-//   staleness n >= 1  sync of step s waits for update s-1-n and for all rollouts s-1 (when a worker is lost, others
-//   make
-//                     its rollouts, and need the weights for that); update s waits for sync s+n, which is the last to
-//                     want the weights before it, and for update s-1; sync s also waits for checkpoint s-1-n, which
-//                     saves the rollout's weights, too
+//   staleness n >= 1  rollouts have n copies of the weights. sync of step s makes one after update s-1-n, in the place
+//                     of the one that rollouts s-n use, so it waits for all of these (when a worker is lost, others
+//                     make its rollouts, and need the weights for that), and for checkpoint s-1-n, which saves the
+//                     copies, too; rollouts s wait for sync s and for rollouts s-1, sync s for sync s-1; update s waits
+//                     for sync s+n, which is the last to want the weights before it, and for update s-1
 //   any               an update waits for the checkpoint of the step before, which reads the weights
 // `to` = kUpdate means a step's first update, `from` = kUpdate its last one, `from` = kReward the rollout's end.
 std::vector<CrossStepEdge> cross_step_edges(const PipelineSpec& spec);

@@ -443,9 +443,16 @@ std::int64_t Controller::rollout_version(int pipeline, std::int64_t step) const 
 
 bool Controller::is_committed(int pipeline) const {
   const std::int64_t step = plan_.step(pipeline);
-  // The rollout's weights for the step after the next replace those that a checkpoint now would have to hold.
+  const int staleness = plan_.spec(pipeline).staleness;
+  // The weights before this step, once kept for rollouts, replace those that a checkpoint now would have to hold.
   return plan_.kind_started(pipeline, step, SubStageKind::kUpdate) ||
-         (plan_.spec(pipeline).staleness > 0 && plan_.kind_started(pipeline, step + 1, SubStageKind::kSync));
+         (staleness > 0 && plan_.kind_started(pipeline, step + staleness, SubStageKind::kSync));
+}
+
+bool Controller::ends_step(NodeRef ref) const {
+  const std::int64_t step = plan_.step(ref.pipeline);
+  return ref.step == step ||
+         (plan_.node(ref).kind == SubStageKind::kSync && ref.step == step + plan_.spec(ref.pipeline).staleness);
 }
 
 Status Controller::schedule() {
@@ -468,9 +475,8 @@ Status Controller::schedule() {
   decision_us_.push_back(std::chrono::duration<double, std::micro>(took).count());
   for (const DispatchChoice& choice : decision.start) {
     // While stopping, only steps that have begun to change the weights are taken to their end.
-    const bool ends_its_step =
-        is_committed(choice.node.pipeline) && choice.node.step == plan_.step(choice.node.pipeline);
-    if (pipelines_[static_cast<std::size_t>(choice.node.pipeline)].is_stopping && !ends_its_step) continue;
+    const bool is_stopping = pipelines_[static_cast<std::size_t>(choice.node.pipeline)].is_stopping;
+    if (is_stopping && !(is_committed(choice.node.pipeline) && ends_step(choice.node))) continue;
     JIGSAW_RETURN_IF_ERROR(dispatch(choice));
   }
   decided_revision_ = plan_.revision();  // what was started by itself asks for no other decision

@@ -189,8 +189,10 @@ class Controller {
   // Optimizer updates made before a step's first one, and before those whose weights its rollout uses.
   std::int64_t version_before(int pipeline, std::int64_t step) const;
   std::int64_t rollout_version(int pipeline, std::int64_t step) const;
-  // While stopping: whether the weights of the running step, or those of a rollout after it, are changing already.
+  // While stopping: whether the weights of the running step, or those of a rollout after it, are changing already; and
+  // whether the running step cannot end without this node.
   bool is_committed(int pipeline) const;
+  bool ends_step(NodeRef ref) const;
   Status send_dispatch(wire::ToWorker& message, const Dispatched& dispatched);
   wire::CheckpointWork checkpoint_work(int pipeline, std::int64_t step) const;
   void begin_stopping(int pipeline);

@@ -20,7 +20,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kOptimizerFile = "optimizer.safetensors";
-constexpr const char* kRolloutFile = "rollout.safetensors";
 constexpr const char* kStateFile = "state.json";
 constexpr std::size_t kStateBytesMax = 1 << 20;
 constexpr std::int64_t kCopyGrain = 1 << 16;  // floats
@@ -93,15 +92,34 @@ Result<std::unique_ptr<PolicyWeights>> load_weights_file(const fs::path& path, c
   return assemble_weights(config, hf_stored_weights(path, files));
 }
 
-Result<std::int64_t> read_rollout_version(const fs::path& path) {
+std::string rollout_file(std::int64_t version) { return "rollout-" + std::to_string(version) + ".safetensors"; }
+
+// What to set for it.
+std::string mode_of(int staleness) {
+  if (staleness == 0) return "mode: sync";
+  if (staleness == 1) return "mode: one_step_off";
+  return "mode: async, max_staleness: " + std::to_string(staleness);
+}
+
+// That the checkpoint has the copies which a pipeline of this staleness goes on with.
+Status check_rollout_copies(const fs::path& path, int staleness, const std::vector<std::int64_t>& versions) {
   JIGSAW_ASSIGN_OR_RETURN(const std::string text, read_text_file(path, kStateBytesMax));
   const nlohmann::json state = nlohmann::json::parse(text, nullptr, false);
-  const auto version = state.is_object() ? state.find("rollout_version") : state.end();
-  if (version == state.end() || !version->is_number_integer()) {
-    return Error(ErrorCode::kCorrupt, path.string() + ": rollout_version is missing: this checkpoint is not one of a " +
-                                          "pipeline in one_step_off mode; start it in a new --out");
+  if (!state.is_object()) return Error(ErrorCode::kCorrupt, path.string() + ": is no JSON object");
+  const int saved =
+      state.contains("staleness") && state["staleness"].is_number_integer() ? state["staleness"].get<int>() : 0;
+  if (saved != staleness) {
+    return Error(ErrorCode::kInvalidArgument, path.string() + ": this checkpoint is of a pipeline in `" +
+                                                  mode_of(saved) + "` and has not the older weights that `" +
+                                                  mode_of(staleness) +
+                                                  "` goes on with; go on in its own mode, or start in a new --out");
   }
-  return version->get<std::int64_t>();
+  if (!state.contains("rollout_versions") || state["rollout_versions"] != nlohmann::json(versions)) {
+    return Error(ErrorCode::kInvalidArgument,
+                 path.string() + ": rollout_versions are not those that the next rollouts need: was " +
+                     "train.updates_per_step another one? Set it back, or start in a new --out");
+  }
+  return ok_status();
 }
 
 void copy_floats(Lane& lane, std::span<const float> from, std::span<float> to) {
@@ -170,36 +188,83 @@ Result<std::unique_ptr<PipelineRuntime>> PipelineRuntime::create(const PipelineC
     JIGSAW_ASSIGN_OR_RETURN(runtime->reference_, first_weights(config, *runtime->tokenizer_));
   }
   JIGSAW_ASSIGN_OR_RETURN(runtime->trainer_, Trainer::create(*runtime->weights_, trainer_options(config)));
-  if (config.is_one_step_off()) {
-    runtime->rollout_weights_ = std::make_unique<PolicyWeights>(runtime->weights_->config());
-    std::ranges::copy(runtime->weights_->floats(), runtime->rollout_weights_->mutable_floats().begin());
-  }
+  runtime->make_rollout_copies();
   if (!checkpoint.empty()) JIGSAW_RETURN_IF_ERROR(runtime->restore(checkpoint));
+  std::vector<PolicyWeights*> all = {runtime->weights_.get()};
+  if (runtime->reference_) all.push_back(runtime->reference_.get());
+  for (const RolloutCopy& copy : runtime->rollout_copies_) all.push_back(copy.weights.get());
   Lane this_thread(1);
-  for (PolicyWeights* weights : {runtime->weights_.get(), runtime->rollout_weights_.get(), runtime->reference_.get()}) {
-    if (weights != nullptr) weights->set_format(config.weight_format, this_thread);
-  }
-  JIGSAW_ASSIGN_OR_RETURN(runtime->engine_, RolloutEngine::create(runtime->rollout_weights(), runtime->tokenizer_.get(),
-                                                                  config.rollout.engine));
+  for (PolicyWeights* weights : all) weights->set_format(config.weight_format, this_thread);
+  const PolicyWeights& read =
+      runtime->has_rollout_copy() ? *runtime->rollout_copy(runtime->rollout_version_).weights : *runtime->weights_;
+  JIGSAW_ASSIGN_OR_RETURN(runtime->engine_,
+                          RolloutEngine::create(read, runtime->tokenizer_.get(), config.rollout.engine));
   return runtime;
+}
+
+void PipelineRuntime::make_rollout_copies() {
+  for (int i = 0; i < config_.staleness; ++i) {
+    rollout_copies_.push_back({.weights = std::make_unique<PolicyWeights>(weights_->config())});
+  }
+  if (!has_rollout_copy()) return;
+  RolloutCopy& first = rollout_copy(0);
+  std::ranges::copy(weights_->floats(), first.weights->mutable_floats().begin());
+  first.version = 0;
 }
 
 // All but the trained weights.
 Status PipelineRuntime::restore(const fs::path& checkpoint) {
   JIGSAW_RETURN_IF_ERROR(trainer_->load_optimizer((checkpoint / kOptimizerFile).string()));
-  if (!has_rollout_copy()) return ok_status();
-  JIGSAW_ASSIGN_OR_RETURN(rollout_version_, read_rollout_version(checkpoint / kStateFile));
-  JIGSAW_ASSIGN_OR_RETURN(rollout_weights_, load_weights_file(checkpoint / kRolloutFile, weights_->config()));
+  return has_rollout_copy() ? restore_rollout_copies(checkpoint) : ok_status();
+}
+
+Status PipelineRuntime::restore_rollout_copies(const fs::path& checkpoint) {
+  const std::vector<std::int64_t> versions = versions_to_keep();
+  JIGSAW_RETURN_IF_ERROR(check_rollout_copies(checkpoint / kStateFile, config_.staleness, versions));
+  rollout_copy(0).version.reset();
+  for (const std::int64_t version : versions) {
+    RolloutCopy& copy = rollout_copy(version);
+    JIGSAW_ASSIGN_OR_RETURN(copy.weights, load_weights_file(checkpoint / rollout_file(version), weights_->config()));
+    copy.version = version;
+  }
+  rollout_version_ = versions.front();
   return ok_status();
 }
 
+PipelineRuntime::RolloutCopy& PipelineRuntime::rollout_copy(std::int64_t version) {
+  const auto step = static_cast<std::size_t>(version / config_.train.updates_per_step);
+  return rollout_copies_[step % rollout_copies_.size()];
+}
+
+std::vector<std::int64_t> PipelineRuntime::versions_to_keep() const {
+  std::vector<std::int64_t> versions;
+  for (std::int64_t steps = config_.staleness; steps > 0; --steps) {
+    const std::int64_t version =
+        std::max<std::int64_t>(trainer_->version() - steps * config_.train.updates_per_step, 0);
+    if (versions.empty() || versions.back() != version) versions.push_back(version);
+  }
+  return versions;
+}
+
 void PipelineRuntime::sync_rollout_weights(Lane& lane, std::int64_t version) {
-  if (rollout_version() == version) return;
+  RolloutCopy& copy = rollout_copy(version);
+  if (copy.version == version) return;
   CHECK_MSG(version == trainer_->version(), "the trained weights are not of the version to be copied");
-  copy_floats(lane, weights_->floats(), rollout_weights_->mutable_floats());
-  rollout_weights_->round(lane);
+  copy_floats(lane, weights_->floats(), copy.weights->mutable_floats());
+  copy.weights->round(lane);
+  copy.version = version;
+}
+
+void PipelineRuntime::use_rollout_weights(std::int64_t version) {
+  if (!has_rollout_copy()) {
+    CHECK(version == trainer_->version());
+    return;
+  }
+  const RolloutCopy& copy = rollout_copy(version);
+  CHECK_MSG(copy.version == version, "there is no copy of the weights that the rollout is to use");
+  if (rollout_version_ == version) return;
+  engine_->use_weights(*copy.weights);
   rollout_version_ = version;
-  engine_->on_weights_changed();
 }
 
 void PipelineRuntime::on_weights_trained() {
@@ -280,7 +345,7 @@ PipelineMemory PipelineRuntime::memory() const {
   memory.weights = weights_->num_bytes();
   memory.reference = reference_ ? reference_->num_bytes() : 0;
   memory.kv = engine_->kv_bytes_total();
-  memory.rollout_weights = has_rollout_copy() ? memory.weights : 0;
+  memory.rollout_weights = memory.weights * rollout_copies_.size();
   memory.optimizer = trainer_->state_bytes();
   memory.gradients = weights_->floats().size_bytes() * num_gradient_buffers(config_.train.grad_slots);
   memory.activations = trainer_->activation_bytes();
@@ -288,11 +353,10 @@ PipelineMemory PipelineRuntime::memory() const {
 }
 
 Status PipelineRuntime::save_checkpoint(const fs::path& folder, const std::string& state_json) {
-  const std::int64_t lag =
-      has_rollout_copy() ? std::min<std::int64_t>(config_.train.updates_per_step, trainer_->version()) : 0;
-  if (trainer_->version() - rollout_version() != lag) {
-    return Error(ErrorCode::kInternal, folder.string() + ": not written: the rollout has version " +
-                                           std::to_string(rollout_version()) + " of the weights, training " +
+  for (const std::int64_t version : versions_to_keep()) {
+    if (rollout_copy(version).version == version) continue;
+    return Error(ErrorCode::kInternal, folder.string() + ": not written: rollouts have no version " +
+                                           std::to_string(version) + " of the weights, training has " +
                                            std::to_string(trainer_->version()) + "; a resume could not go on the same");
   }
   const fs::path partial = folder.parent_path() / ("writing-" + folder.filename().string());
@@ -312,10 +376,16 @@ Status PipelineRuntime::write_checkpoint_files(const fs::path& partial, const st
   JIGSAW_RETURN_IF_ERROR(save_hf_model(*weights_, partial));
   JIGSAW_RETURN_IF_ERROR(tokenizer_->save(partial));
   JIGSAW_RETURN_IF_ERROR(trainer_->save_optimizer((partial / kOptimizerFile).string()));
-  if (has_rollout_copy()) JIGSAW_RETURN_IF_ERROR(write_safetensors(*rollout_weights_, partial / kRolloutFile));
+  const std::vector<std::int64_t> versions = versions_to_keep();
+  for (const std::int64_t version : versions) {
+    JIGSAW_RETURN_IF_ERROR(write_safetensors(*rollout_copy(version).weights, partial / rollout_file(version)));
+  }
   nlohmann::ordered_json state = nlohmann::ordered_json::parse(state_json);
   state["policy_version"] = trainer_->version();
-  if (has_rollout_copy()) state["rollout_version"] = rollout_version_;
+  if (has_rollout_copy()) {
+    state["staleness"] = config_.staleness;
+    state["rollout_versions"] = versions;
+  }
   state["weights_hash"] = weights_->hash();
   return write_file_atomically(partial / kStateFile, state.dump(2) + "\n");
 }
@@ -326,8 +396,8 @@ std::size_t least_memory(std::span<const PipelineConfig> configs, std::span<cons
   for (std::size_t i = 0; i < memories.size(); ++i) {
     const MemoryNeeds needs = memories[i].needs();
     resident += needs.resident;
-    largest = std::max(largest, configs[i].is_one_step_off() ? needs.rollout + needs.training
-                                                             : std::max(needs.rollout, needs.training));
+    largest = std::max(largest,
+                       configs[i].is_sync() ? std::max(needs.rollout, needs.training) : needs.rollout + needs.training);
   }
   return resident + largest;
 }
@@ -346,7 +416,7 @@ Result<PipelineMemory> predict_memory(const PipelineConfig& config) {
       static_cast<std::size_t>((engine.max_positions + kernels::kPanel - 1) / kernels::kPanel);
   memory.kv = engine.kv_bytes_max != 0 ? engine.kv_bytes_max
                                        : block * blocks_per_sequence * static_cast<std::size_t>(engine.max_batch);
-  memory.rollout_weights = config.is_one_step_off() ? memory.weights : 0;
+  memory.rollout_weights = memory.weights * static_cast<std::size_t>(config.staleness);
   memory.optimizer = flat_bytes * 3;  // the slot's gradient and two moments
   memory.gradients = flat_bytes * num_gradient_buffers(config.train.grad_slots);
   memory.activations = TrainingPass::activation_bytes(

@@ -1,14 +1,17 @@
-// Everything of one pipeline that lives on a worker: weights (one copy, shared by rollout and trainer; a second one for
-// the rollout in one_step_off mode), engine, trainer, task, reward. One thread at a time; where the rollout has its own
-// copy, what it uses (engine, reward, that copy) and what training uses (trainer, exchange, the trained weights) may be
-// used by one thread each. Configuration, task and tokenizer do not change.
+// Everything of one pipeline that lives on a worker: weights (shared by rollout and trainer; with staleness n the
+// rollouts have n copies of their own), engine, trainer, task, reward. One thread at a time; where rollouts have
+// copies, what a rollout uses (engine, reward, its copy) and what training uses (trainer, exchange, the trained
+// weights, the copy that no rollout wants any more) may be used by one thread each. Configuration, task and tokenizer
+// do not change.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "core/result.h"
 #include "graph/pipeline_spec.h"
@@ -27,7 +30,7 @@ namespace jigsaw {
 // Bytes of one pipeline on one worker: a row of the memory ledger.
 struct PipelineMemory {
   std::size_t weights = 0;          // those that are trained
-  std::size_t rollout_weights = 0;  // one_step_off: the rollout's copy
+  std::size_t rollout_weights = 0;  // with staleness n: n copies
   std::size_t reference = 0;
   std::size_t kv = 0;
   std::size_t optimizer = 0;    // moments, and one slot's gradient
@@ -45,7 +48,7 @@ struct PipelineMemory {
 };
 
 // What must fit at the least for all pipelines to get on, one after the other: what is resident of all, and the largest
-// of what one of them takes at a time. A pipeline in one_step_off mode rolls out and trains at the same time.
+// of what one of them takes at a time. A pipeline with staleness rolls out and trains at the same time.
 std::size_t least_memory(std::span<const PipelineConfig> configs, std::span<const PipelineMemory> memories);
 
 class PipelineRuntime {
@@ -68,8 +71,8 @@ class PipelineRuntime {
   const Task& task() const { return *task_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   PolicyWeights& weights() { return *weights_; }  // those that are trained
-  bool has_rollout_copy() const { return rollout_weights_ != nullptr; }
-  const PolicyWeights& rollout_weights() const { return has_rollout_copy() ? *rollout_weights_ : *weights_; }
+  bool has_rollout_copy() const { return !rollout_copies_.empty(); }
+  // Of the weights that the engine reads.
   std::int64_t rollout_version() const { return has_rollout_copy() ? rollout_version_ : trainer_->version(); }
   const PolicyWeights* reference() const { return reference_.get(); }  // null without KL
   RolloutEngine& engine() { return *engine_; }
@@ -84,10 +87,13 @@ class PipelineRuntime {
   void set_exchange(std::unique_ptr<GradientExchange> exchange) { exchange_ = std::move(exchange); }
   PipelineMemory memory() const;
 
-  // After it, rollouts use the weights of `version`: copies the trained ones, which must be of that version, unless the
-  // rollout has it already (after a resume). Only while no rollout is under way. Without a copy of its own, the rollout
-  // has the trained weights anyway.
+  // After it, rollouts can use the weights of `version`: copies the trained ones, which must be of that version, unless
+  // there is such a copy already (in the first steps, after a resume). It replaces the copy of the weights `staleness`
+  // steps before, which no rollout may be using. Only where rollouts have copies.
   void sync_rollout_weights(Lane& lane, std::int64_t version);
+  // The engine reads the weights of `version` from now on, of which there must be a copy; without copies it reads the
+  // trained ones, which must be of that version. Only while no rollout is under way, but for one of that version.
+  void use_rollout_weights(std::int64_t version);
   // The trained weights have changed.
   void on_weights_trained();
 
@@ -111,21 +117,35 @@ class PipelineRuntime {
   // A tool's answer as it goes on in the completion: between the configured texts, and cut to answer_tokens_max.
   std::vector<TokenId> answer_tokens(std::string_view answer) const;
 
-  // HF folder, optimizer, the rollout's copy of the weights where it has one, state.json; complete or not there: what
-  // could be written of it before an error is removed. In
-  // one_step_off mode only while that copy is what the next step's rollout uses: one step older than the trained ones.
+  // HF folder, optimizer, the rollouts' copies of the weights where they have any, state.json; complete or not there:
+  // what could be written of it before an error is removed. With staleness n only while these copies are what the next
+  // n steps' rollouts use: up to n steps older than the trained weights.
   Status save_checkpoint(const std::filesystem::path& folder, const std::string& state_json);
 
  private:
+  // Weights that rollouts read while others are trained.
+  struct RolloutCopy {
+    std::unique_ptr<PolicyWeights> weights;
+    std::optional<std::int64_t> version{};
+  };
+
   PipelineRuntime() = default;
+  // Where the weights of `version` are, were or will be: those after step s in place s mod n.
+  RolloutCopy& rollout_copy(std::int64_t version);
+  // Versions that the rollouts of the next n steps need and that are not the trained one (of version 0: that),
+  // ascending.
+  std::vector<std::int64_t> versions_to_keep() const;
+  void make_rollout_copies();
   Status restore(const std::filesystem::path& checkpoint);
+  Status restore_rollout_copies(const std::filesystem::path& checkpoint);
   Status write_checkpoint_files(const std::filesystem::path& partial, const std::string& state_json);
 
   PipelineConfig config_;
   std::unique_ptr<Task> task_;
   std::unique_ptr<Tokenizer> tokenizer_;
-  std::unique_ptr<PolicyWeights> weights_, rollout_weights_, reference_;
-  std::int64_t rollout_version_ = 0;  // of rollout_weights_
+  std::unique_ptr<PolicyWeights> weights_, reference_;
+  std::vector<RolloutCopy> rollout_copies_;  // as many as `staleness`
+  std::int64_t rollout_version_ = 0;         // of the copy that the engine reads
   std::uint64_t last_request_id_ = 0;
   bool releases_memory_ = false;
   std::unique_ptr<Reward> reward_;

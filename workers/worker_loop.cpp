@@ -28,6 +28,7 @@ PipelineParts parts_of(wire::Dispatch::WorkCase work, const PipelineRuntime& run
   if (!runtime.has_rollout_copy()) return PipelineParts::kAll;
   switch (work) {
     case wire::Dispatch::kRollout: return PipelineParts::kRollout;
+    case wire::Dispatch::kSync:
     case wire::Dispatch::kLogprob:
     case wire::Dispatch::kUpdate: return PipelineParts::kTraining;
     default: return PipelineParts::kAll;

@@ -281,7 +281,7 @@ PipelineSpec to_spec(const PipelineConfig& config, TokenBins bins) {
   spec.weight = config.weight;
   spec.deadline = config.deadline;
   spec.latency_cap = config.latency_cap;
-  spec.staleness = config.is_one_step_off() ? 1 : 0;
+  spec.staleness = config.staleness;
   spec.bins = bins;
   return spec;
 }

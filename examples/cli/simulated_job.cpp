@@ -11,6 +11,7 @@
 #include "examples/cli/run_job.h"
 #include "scheduler/simulator/workload_durations.h"
 #include "workers/job/job_config.h"
+#include "workers/job/pipeline_sections.h"
 
 namespace jigsaw::cli {
 namespace {
@@ -34,10 +35,7 @@ Draft read_draft(YamlSection& yaml) {
   YamlSection train = yaml.section("train");
   train.read("steps", spec.steps, 1, 1 << 30);
   train.finish();
-  std::string mode = "sync";
-  yaml.read_choice("mode", mode, {"async", "one_step_off", "sync"});
-  spec.staleness = mode == "sync" ? 0 : mode == "one_step_off" ? 1 : 2;
-  if (mode == "async") yaml.read("max_staleness", spec.staleness, 1, 64);
+  spec.staleness = read_staleness(yaml);
   yaml.read("weight", spec.weight, 1e-3, 1e3);
   double deadline_s = 0;
   yaml.read("deadline", deadline_s, 0, 1e7);

@@ -22,9 +22,11 @@ class ForwardPass {
   // As Transformer::forward: logits [logit_rows][V], valid until the next call. Each row's logits depend on that
   // sequence's tokens alone.
   virtual std::span<const float> forward(Lane& lane, const ForwardBatch& batch) = 0;
+  // As Transformer::use_weights.
+  virtual void use_weights(const PolicyWeights& weights) = 0;
 };
 
-// `weights` outlives the pass.
+// `weights` outlives the pass, or its use of them.
 std::unique_ptr<ForwardPass> make_transformer_pass(const PolicyWeights& weights, int max_positions);
 
 // The engine over any model; RolloutEngine::create is this with a transformer pass. `clock` measures what passes take;

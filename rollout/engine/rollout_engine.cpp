@@ -60,6 +60,10 @@ class PagedRolloutEngine final : public RolloutEngine {
     CHECK_MSG(idle(), "weights changed under running sequences");
     prefixes_.clear();
   }
+  void use_weights(const PolicyWeights& weights) override {
+    on_weights_changed();
+    model_->use_weights(weights);
+  }
   void release_memory() override {
     CHECK_MSG(idle(), "memory is released under running sequences");
     prefixes_.clear();

@@ -113,7 +113,7 @@ struct KvImport {
 
 class RolloutEngine {
  public:
-  // `weights` and `tokenizer` (may be null: then no stop strings) outlive the engine.
+  // `weights` (until use_weights()) and `tokenizer` (may be null: then no stop strings) outlive the engine.
   static Result<std::unique_ptr<RolloutEngine>> create(const PolicyWeights& weights, const Tokenizer* tokenizer,
                                                        const EngineOptions& options);
   virtual ~RolloutEngine() = default;
@@ -142,6 +142,8 @@ class RolloutEngine {
   virtual int num_paused() const = 0;  // they keep their blocks until others need them
   // Tells that the weights have changed: cached prefixes are dropped. Only while idle().
   virtual void on_weights_changed() = 0;
+  // Reads other weights of the same model from now on, which outlive the engine. Only while idle().
+  virtual void use_weights(const PolicyWeights& weights) = 0;
   // Drops cached prefixes and gives the memory of the KV pool back to the machine until the next step(). Only while
   // idle().
   virtual void release_memory() = 0;

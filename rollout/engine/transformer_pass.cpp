@@ -13,6 +13,7 @@ class TransformerPass final : public ForwardPass {
   std::span<const float> forward(Lane& lane, const ForwardBatch& batch) override {
     return transformer_.forward(lane, batch);
   }
+  void use_weights(const PolicyWeights& weights) override { transformer_.use_weights(weights); }
 
  private:
   int vocab_size_;

@@ -35,12 +35,17 @@ struct Transformer::Scratch {
 };
 
 Transformer::Transformer(const PolicyWeights& weights, int max_positions)
-    : weights_(weights),
+    : weights_(&weights),
       max_positions_(max_positions),
       cos_sin_(make_rope_table(weights.config().rope, weights.config().head_dim, max_positions)),
       scratch_(std::make_unique<Scratch>()) {}
 
 Transformer::~Transformer() = default;
+
+void Transformer::use_weights(const PolicyWeights& weights) {
+  CHECK(weights.layout().num_floats() == weights_->layout().num_floats());
+  weights_ = &weights;
+}
 
 std::size_t Transformer::kv_block_floats() const {
   return static_cast<std::size_t>(config().num_layers) *
@@ -66,8 +71,8 @@ void Transformer::check(const ForwardBatch& batch) const {
 std::span<const float> Transformer::forward(Lane& lane, const ForwardBatch& batch) {
   check(batch);
   if (batch.tokens.empty()) return {};
-  const ModelConfig& config = weights_.config();
-  const ParameterLayout& layout = weights_.layout();
+  const ModelConfig& config = weights_->config();
+  const ParameterLayout& layout = weights_->layout();
   const auto hidden = static_cast<std::size_t>(config.hidden_size), q = static_cast<std::size_t>(config.q_size());
   const std::size_t inner = static_cast<std::size_t>(config.intermediate_size);
 
@@ -86,11 +91,11 @@ std::span<const float> Transformer::forward(Lane& lane, const ForwardBatch& batc
   const LayerActivations passing{.qkv_raw = scratch.qkv, .attention = attention, .x_mid = x, .gate_up = gate_up};
   const LayerContext context{config, cos_sin_.data(), plan};
 
-  kernels::embed(lane, batch.tokens, config.hidden_size, weights_.matrix(layout.embedding()), x);
+  kernels::embed(lane, batch.tokens, config.hidden_size, weights_->matrix(layout.embedding()), x);
   for (int layer = 0; layer < config.num_layers; ++layer) {
     const std::size_t offset =
         static_cast<std::size_t>(layer) * kernels::kv_block_floats(config.num_kv_heads, config.head_dim);
-    layer_forward(lane, context, layer_weights(weights_, layer), offset, x, passing, scratch, x);
+    layer_forward(lane, context, layer_weights(*weights_, layer), offset, x, passing, scratch, x);
   }
 
   if (batch.logit_rows.empty()) return {};
@@ -102,9 +107,9 @@ std::span<const float> Transformer::forward(Lane& lane, const ForwardBatch& batc
   const int num_wanted = static_cast<int>(batch.logit_rows.size());
   gather_rows(batch.logit_rows, hidden, x, wanted);
   kernels::rms_norm(lane, num_wanted, config.hidden_size, wanted, config.hidden_size,
-                    weights_.parameter(layout.final_norm()), config.rms_norm_eps, normed, config.hidden_size);
+                    weights_->parameter(layout.final_norm()), config.rms_norm_eps, normed, config.hidden_size);
   kernels::linear(lane, num_wanted, config.hidden_size, config.vocab_size, normed, config.hidden_size,
-                  weights_.matrix(layout.output()), nullptr, logits, config.vocab_size);
+                  weights_->matrix(layout.output()), nullptr, logits, config.vocab_size);
   return {logits, batch.logit_rows.size() * vocab};
 }
 

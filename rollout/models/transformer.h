@@ -38,11 +38,13 @@ struct ForwardBatch {
 
 class Transformer {
  public:
-  // `weights` outlives this. `max_positions` bounds positions (the rope table is made for as many).
+  // `weights` outlives this, or its use of them. `max_positions` bounds positions (the rope table is made for as many).
   Transformer(const PolicyWeights& weights, int max_positions);
   ~Transformer();
 
-  const ModelConfig& config() const { return weights_.config(); }
+  const ModelConfig& config() const { return weights_->config(); }
+  // Reads other weights of the same model from now on.
+  void use_weights(const PolicyWeights& weights);
   int max_positions() const { return max_positions_; }
   // Floats of one KV block (16 positions, all layers).
   std::size_t kv_block_floats() const;
@@ -55,7 +57,7 @@ class Transformer {
   struct Scratch;
   void check(const ForwardBatch& batch) const;
 
-  const PolicyWeights& weights_;
+  const PolicyWeights* weights_;  // not null
   int max_positions_;
   std::vector<float> cos_sin_;
   std::unique_ptr<Scratch> scratch_;

@@ -94,7 +94,8 @@ class LossesTest : public testing::Test {
   }
 
   static std::string pipelines() {
-    return sort_pipeline() + reverse_pipeline() + calls_pipeline() + sort_pipeline("ahead") + "  mode: one_step_off\n";
+    return sort_pipeline() + reverse_pipeline() + calls_pipeline() + sort_pipeline("ahead") + "  mode: one_step_off\n" +
+           sort_pipeline("async") + "  mode: async\n";
   }
   std::string job_file() { return folder_.file("job.yaml", job_text(longer(pipelines()))); }
 
@@ -201,7 +202,7 @@ TEST_F(ChaosTest, RandomKillsAndStopsChangeNothing) {
   ASSERT_EQ(reference.outcome.exit_code, 0) << reference.outcome.err;
   int steps = 0;
   for (const auto& [name, hashes] : reference.hashes) steps += static_cast<int>(hashes.size());
-  ASSERT_EQ(steps, 4 * 8);
+  ASSERT_EQ(steps, 5 * 8);
   const int blows_wanted = number_of("JIGSAW_CHAOS_BLOWS", 4);
   int num_blows = 0, num_lost = 0, num_joined = 0, rounds = 0;
   for (; num_blows < blows_wanted && rounds < 4 * blows_wanted; ++rounds) {

@@ -94,9 +94,10 @@ TEST_F(MpiRunsTest, CompletionsThatCallToolsTrainTheSameOnAnyWorkers) {
   EXPECT_EQ(run(job, {"--workers", "3", "--policy", "greedy_merge"}, "w3"), reference);
 }
 
-TEST_F(MpiRunsTest, OneStepOffTrainsTheSameOnAnyWorkersAndAfterAKill) {
-  const std::string job =
-      folder_.file("job.yaml", job_text(longer(sort_pipeline() + "  mode: one_step_off\n" + reverse_pipeline())));
+class StaleMpiRunsTest : public MpiRunsTest, public testing::WithParamInterface<const char*> {};
+
+TEST_P(StaleMpiRunsTest, TrainsTheSameOnAnyWorkersAndAfterAKill) {
+  const std::string job = folder_.file("job.yaml", job_text(longer(sort_pipeline() + GetParam() + reverse_pipeline())));
   const Hashes reference = run(job, {"--workers", "0"}, "w0");
   EXPECT_EQ(run(job, {"--workers", "2"}, "w2"), reference);
   EXPECT_EQ(run(job, {"--workers", "3", "--policy", "serial"}, "w3"), reference);
@@ -112,6 +113,10 @@ TEST_F(MpiRunsTest, OneStepOffTrainsTheSameOnAnyWorkersAndAfterAKill) {
     EXPECT_EQ(run(job, {"--workers", "2", "--resume"}, out), reference) << "killed after " << killed_after_steps;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Modes, StaleMpiRunsTest,
+                         testing::Values("  mode: one_step_off\n", "  mode: async\n",
+                                         "  mode: async\n  max_staleness: 3\n"));
 
 TEST_F(MpiRunsTest, WeightsReadInBf16TrainTheSameOnAnyWorkersAndAfterAKill) {
   const std::string job =

@@ -78,7 +78,7 @@ TEST_F(RunsTest, AFolderWithARunIsNotOverwritten) {
 
 TEST_F(RunsTest, MoreStepsCanBeAddedOnResume) {
   const std::string job =
-      folder_.file("job.yaml", job_text(sort_pipeline() + sort_pipeline("ahead") + "  mode: one_step_off\n"));
+      folder_.file("job.yaml", job_text(sort_pipeline() + sort_pipeline("ahead") + "  mode: async\n"));
   const ProcessOutcome few = run_jigsaw({"run", job, "--workers", "0", "--out", path("out"), "--quiet", "--set",
                                          "pipelines.sort.train.steps=4", "--set", "pipelines.ahead.train.steps=4"});
   ASSERT_EQ(few.exit_code, 0) << few.err;

@@ -106,6 +106,53 @@ TEST(WindowTest, OneStepOffHidesTheShorterOfRolloutAndUpdate) {
   EXPECT_EQ(window.critical_path(seconds), 10 * 5 + 3);  // ten rollouts, the last update
 }
 
+// Whatever is fast, rollouts are n steps ahead at most and never more than one of them is under way.
+TEST(WindowTest, RolloutsRunAheadOfUpdatesByTheStalenessAndNoMore) {
+  for (const int staleness : {1, 2, 3}) {
+    PipelineSpec spec = spec_of(1, 1);
+    spec.staleness = staleness;
+    spec.steps = 100;
+    const Window window = Window::build(spec, 1, 10, 1);
+    ASSERT_TRUE(window.validate(spec).ok());
+    const auto longest = [&](double rollout_s, double update_s) {
+      return window.critical_path([&](std::int64_t step, int index) {
+        const SubStageKind kind = window.graph(step).node(index).kind;
+        return kind == SubStageKind::kPrefill ? rollout_s : kind == SubStageKind::kUpdate ? update_s : 0.0;
+      });
+    };
+    EXPECT_EQ(longest(5, 3), 10 * 5 + 3);  // ten rollouts, the last update
+    EXPECT_EQ(longest(3, 5), 3 + 10 * 5);  // the first rollout, ten updates
+    // One slow update: rollouts go on beside it as far as they may.
+    const double slow_s = window.critical_path([&](std::int64_t step, int index) {
+      const SubStageKind kind = window.graph(step).node(index).kind;
+      if (kind == SubStageKind::kPrefill) return 5.0;
+      return kind != SubStageKind::kUpdate ? 0.0 : step == 1 ? 100.0 : 1.0;
+    });
+    // Rollouts 1 to 1 + n have the first weights, so rollout 2 + n is the first to wait for it.
+    EXPECT_EQ(slow_s, 5 + 100 + (9 - staleness) * 5 + 1) << staleness;
+  }
+}
+
+// An update changes the weights, and may do so once they are kept for the rollout that is to use them.
+TEST(WindowTest, SyncStandsBetweenTheUpdatesBeforeAndAfterItsWeights) {
+  for (const int staleness : {2, 3}) {
+    PipelineSpec spec = spec_of(1, 1);
+    spec.staleness = staleness;
+    spec.steps = 100;
+    spec.checkpoint_every = 1;
+    const std::string text = Window::build(spec, 1, 20, 1).to_text("p");
+    const auto step = [](std::int64_t number) { return " s" + std::to_string(number); };
+    const std::int64_t s = 10;
+    EXPECT_THAT(text, HasSubstr("  sync@1" + step(s) + " <- update#0@1" + step(s - 1 - staleness) + ", reward@1" +
+                                step(s - staleness) + ", sync@1" + step(s - 1) + ", checkpoint@1" +
+                                step(s - 1 - staleness) + "\n"));
+    EXPECT_THAT(text, HasSubstr("  prefill@1" + step(s) + " (1 samples) <- sync@1" + step(s) + ", reward@1" +
+                                step(s - 1) + "\n"));
+    EXPECT_THAT(text, HasSubstr("  update#0@1" + step(s) + " <- reward@1" + step(s) + ", checkpoint@1" + step(s - 1) +
+                                ", sync@1" + step(s + staleness) + ", update#0@1" + step(s - 1) + "\n"));
+  }
+}
+
 TEST(GraphTest, SlotOwnersAreRunsOfNeighbours) {
   EXPECT_THAT(slot_owners(4, 1), ElementsAre(1, 1, 1, 1));
   EXPECT_THAT(slot_owners(4, 2), ElementsAre(1, 1, 2, 2));

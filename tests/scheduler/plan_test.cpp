@@ -135,6 +135,27 @@ TEST(PlanTest, OneStepOffRunsARolloutBesideTheUpdateBeforeIt) {
   EXPECT_THAT(names(plan, plan.ready()), ElementsAre("sync@1 s3"));
 }
 
+TEST(PlanTest, AsyncRunsRolloutsAheadOfASlowUpdate) {
+  PipelineSpec spec = spec_of(9);
+  spec.staleness = 3;
+  Plan plan({spec}, std::vector<std::int64_t>{1}, 1);
+  // The first weights are there for all of these, but rollouts stand in order.
+  for (int i = 0; i < 3; ++i) run_to_end(plan, SubStageKind::kSync);
+  EXPECT_THAT(names(plan, plan.ready()), ElementsAre("prefill@1 s1"));
+  run_to_end(plan, SubStageKind::kPrefill);
+  EXPECT_THAT(names(plan, plan.ready()), ElementsAre("prefill@1 s2", "sync@1 s4"));
+  run_to_end(plan, SubStageKind::kSync);
+  EXPECT_THAT(names(plan, plan.ready()), ElementsAre("update#0@1 s1", "prefill@1 s2"));
+  for (int i = 0; i < 3; ++i) run_to_end(plan, SubStageKind::kPrefill);
+  // Rollout 5 is that of the weights after step 1.
+  EXPECT_THAT(names(plan, plan.ready()), ElementsAre("update#0@1 s1"));
+  run_to_end(plan, SubStageKind::kUpdate);
+  plan.advance(0, kNow);
+  EXPECT_THAT(names(plan, plan.ready()), ElementsAre("sync@1 s5"));
+  run_to_end(plan, SubStageKind::kSync);
+  EXPECT_THAT(names(plan, plan.ready()), ElementsAre("update#0@1 s2", "prefill@1 s5"));
+}
+
 TEST(PlanTest, AStoppedPipelineOffersNothing) {
   Plan plan({spec_of(2), spec_of(2)}, std::vector<std::int64_t>{1, 3}, 1);
   EXPECT_TRUE(plan.done(1));  // resumed beyond its last step

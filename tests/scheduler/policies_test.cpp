@@ -198,11 +198,11 @@ TEST_P(EveryPolicyTest, EndsEveryJobWithinItsBounds) {
     std::vector<PipelineSpec> specs;
     std::vector<MemoryNeeds> needs;
     for (int pipeline = draw(1, 4); pipeline > 0; --pipeline) {
-      PipelineSpec spec = spec_of(1, draw(1, 3));
+      PipelineSpec spec = spec_of(1, draw(1, 5));
       spec.prompts_per_step = draw(1, 5);
       spec.updates_per_step = draw(1, spec.prompts_per_step);
       spec.needs_reference = draw(0, 1) == 1;
-      spec.staleness = draw(0, 2);
+      spec.staleness = draw(0, 3);
       spec.turns = draw(1, 2);
       spec.checkpoint_every = draw(0, 2);
       spec.memory = {.resident = 1,

@@ -23,6 +23,7 @@ class FakeForwardPass final : public ForwardPass {
 
   int vocab_size() const override { return vocab_size_; }
   std::size_t kv_block_floats() const override { return 2 * kPositionsPerBlock; }
+  void use_weights(const PolicyWeights&) override {}  // it has none
 
   std::span<const float> forward(Lane&, const ForwardBatch& batch) override {
     std::set<const float*> written;

@@ -18,6 +18,7 @@
 #include "core/check.h"
 #include "core/transport/transport.h"
 #include "core/wire/messages.pb.h"
+#include "graph/pipeline_spec.h"
 #include "graph/sub_stage_kind.h"
 #include "tests/support/fake_clock.h"
 
@@ -25,8 +26,9 @@ namespace jigsaw {
 
 class LosingCluster : public Transport {
  public:
-  LosingCluster(int num_workers, std::uint32_t seed, FakeClock& clock)
-      : random_(seed), clock_(clock), workers_(static_cast<std::size_t>(num_workers) + 1) {
+  // `specs`: of all pipelines, also of those that are added later.
+  LosingCluster(int num_workers, std::vector<PipelineSpec> specs, std::uint32_t seed, FakeClock& clock)
+      : random_(seed), clock_(clock), specs_(std::move(specs)), workers_(static_cast<std::size_t>(num_workers) + 1) {
     for (PeerId worker = 1; worker < workers_.size(); ++worker) {
       wire::FromWorker hello;
       hello.mutable_hello()->set_worker(worker);
@@ -110,7 +112,7 @@ class LosingCluster : public Transport {
   };
   struct State {  // of a pipeline: what a checkpoint holds
     std::int64_t version = 0;
-    std::optional<std::int64_t> rollout_version;  // once it was synced: where the rollout has weights of its own
+    std::map<std::int64_t, std::int64_t> copies = {{0, 0}};  // versions that rollouts can read, by place
     std::string weights = "first";
   };
   struct Worker {
@@ -280,7 +282,7 @@ class LosingCluster : public Transport {
     }
     if (dispatch.has_rollout() && job.samples_done < dispatch.rollout().samples_size()) {
       const State& state = worker.state[dispatch.pipeline()];
-      CHECK(dispatch.rollout().policy_version() == state.rollout_version.value_or(state.version));
+      CHECK(can_read(dispatch.pipeline(), state, dispatch.rollout().policy_version()));
       wire::FromWorker message;
       message.mutable_trajectory()->set_node(dispatch.node());
       wire::Trajectory& trajectory = *message.mutable_trajectory()->mutable_trajectory();
@@ -303,15 +305,19 @@ class LosingCluster : public Transport {
       scored.set_sample(trajectory.sample());
       for (int i = 0; i < trajectory.logprobs_size(); ++i) scored.add_ref_logprobs(-2);
     }
-    if (dispatch.has_sync()) sync(worker.state[dispatch.pipeline()], dispatch.sync().policy_version());
-    if (dispatch.has_checkpoint()) saved_[dispatch.checkpoint().folder()] = worker.state[dispatch.pipeline()];
+    if (dispatch.has_sync()) sync(worker, dispatch.pipeline(), dispatch.sync().policy_version());
+    if (dispatch.has_checkpoint()) save(dispatch, worker.state[dispatch.pipeline()]);
     if (dispatch.has_update()) apply(worker, dispatch, *done.mutable_update());
     reply(from, message);
     worker.jobs.erase(worker.jobs.begin() + static_cast<std::ptrdiff_t>(index));
   }
 
-  static void apply(Worker& worker, const wire::Dispatch& dispatch, wire::UpdateStats& stats) {
+  void apply(Worker& worker, const wire::Dispatch& dispatch, wire::UpdateStats& stats) {
     State& state = worker.state[dispatch.pipeline()];
+    const PipelineSpec& spec = specs_[dispatch.pipeline()];
+    if (spec.staleness > 0 && state.version % spec.updates_per_step == 0) {
+      sync(worker, dispatch.pipeline(), state.version);
+    }
     std::string text = state.weights;
     for (const wire::Trajectory& trajectory : dispatch.update().trajectories()) {
       text += "," + std::to_string(trajectory.tokens(0)) + ":" + std::to_string(trajectory.tokens(1)) + "v" +
@@ -323,13 +329,42 @@ class LosingCluster : public Transport {
     stats.set_weights_hash(state.weights);
   }
 
-  static void sync(State& state, std::int64_t version) {
-    CHECK(version == state.version || version == state.rollout_version);
-    state.rollout_version = version;
+  std::int64_t place_of(std::uint32_t pipeline, std::int64_t version) const {
+    const PipelineSpec& spec = specs_[pipeline];
+    return version / spec.updates_per_step % spec.staleness;
+  }
+
+  bool can_read(std::uint32_t pipeline, const State& state, std::int64_t version) const {
+    if (specs_[pipeline].staleness == 0) return version == state.version;
+    const auto copy = state.copies.find(place_of(pipeline, version));
+    return copy != state.copies.end() && copy->second == version;
+  }
+
+  void sync(Worker& worker, std::uint32_t pipeline, std::int64_t version) {
+    State& state = worker.state[pipeline];
+    if (can_read(pipeline, state, version)) return;
+    CHECK(version == state.version);
+    for (const Job& job : worker.jobs) {
+      if (!job.dispatch.has_rollout() || job.dispatch.pipeline() != pipeline) continue;
+      CHECK_MSG(place_of(pipeline, job.dispatch.rollout().policy_version()) != place_of(pipeline, version),
+                "weights are replaced that a rollout reads");
+    }
+    state.copies[place_of(pipeline, version)] = version;
+  }
+
+  // With all that the rollouts after it need.
+  void save(const wire::Dispatch& dispatch, const State& state) {
+    const PipelineSpec& spec = specs_[dispatch.pipeline()];
+    for (std::int64_t steps = 1; steps <= spec.staleness; ++steps) {
+      const std::int64_t version = std::max<std::int64_t>(state.version - steps * spec.updates_per_step, 0);
+      CHECK_MSG(can_read(dispatch.pipeline(), state, version), "a checkpoint lacks version " + std::to_string(version));
+    }
+    saved_[dispatch.checkpoint().folder()] = state;
   }
 
   std::mt19937 random_;
   FakeClock& clock_;
+  std::vector<PipelineSpec> specs_;
   bool started_ = false;
   std::vector<Worker> workers_;  // [0] unused
   std::deque<ReceivedMessage> outbox_;

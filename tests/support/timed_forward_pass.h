@@ -26,6 +26,7 @@ class TimedForwardPass final : public ForwardPass {
     clock_.advance(cost_(batch.tokens.size()));
     return model_->forward(lane, batch);
   }
+  void use_weights(const PolicyWeights& weights) override { model_->use_weights(weights); }
 
  private:
   std::unique_ptr<ForwardPass> model_;

@@ -31,7 +31,7 @@ PipelineConfig read_pipeline(YamlSection& yaml, std::uint64_t job_seed, const st
     yaml.add_error("name", "must be 1 to 64 letters, digits, '_', '-' or '.': folders are named after it");
   }
   pipeline.seed = pipeline_seed(job_seed, pipeline.name);
-  yaml.read_choice("mode", pipeline.mode, {"sync", "one_step_off"});
+  pipeline.staleness = read_staleness(yaml);
   read_model(yaml, pipeline, folder);
   read_task(yaml, pipeline, folder);
   read_reward(yaml, pipeline, folder);

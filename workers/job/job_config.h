@@ -70,15 +70,15 @@ struct PipelineConfig {
   RolloutConfig rollout;
   TrainConfig train;
   CheckpointConfig checkpoint;
-  // sync: the rollout of step s uses the weights after step s-1. one_step_off: those after step s-2 (steps 1 and 2: the
-  // first ones), always, whatever the timing; the update of step s-1 runs beside it.
-  std::string mode = "sync";
+  // The rollout of step s uses the weights after step s-1-staleness (up to step staleness+1: the first ones), always,
+  // whatever the timing; so many updates may run beside it. Of `mode`: sync 0, one_step_off 1, async `max_staleness`.
+  int staleness = 0;
   double weight = 1.0;                    // share of a worker against other pipelines
   std::chrono::milliseconds deadline{0};  // wished length of a step; 0 = none
   double latency_cap = 0;                 // most that a step may take, as a multiple of its time alone; 0 = none
   std::uint64_t seed = 0;                 // of (job seed, name): the same whichever pipelines run beside it
 
-  bool is_one_step_off() const { return mode == "one_step_off"; }
+  bool is_sync() const { return staleness == 0; }
   bool from_scratch() const { return model.empty(); }
   bool needs_reference() const { return algorithm.beta > 0; }
   int num_turns() const { return tool.any() ? tool.calls_max + 1 : 1; }

@@ -11,8 +11,10 @@ namespace jigsaw {
 namespace {
 
 constexpr int kSizeMax = 1 << 20;  // of any dimension of a model from scratch
-// Of samples that are a step old, unless the job says otherwise.
+// Of samples of weights that are older than in sync mode, unless the job says otherwise.
 constexpr double kImportanceCap = 2;
+constexpr int kMaxStaleness = 2;        // of async, unless the job says otherwise
+constexpr int kMaxStalenessLimit = 64;  // copies of the weights
 
 // "~/x" and "$CACHE/x" (the cache bootstrap.sh fills); else relative to the job file.
 std::filesystem::path resolve_path(const std::string& text, const std::filesystem::path& folder) {
@@ -195,8 +197,20 @@ void read_tool(YamlSection& yaml, PipelineConfig& pipeline, const std::filesyste
   section.finish();
 }
 
+int read_staleness(YamlSection& yaml) {
+  std::string mode = "sync";
+  yaml.read_choice("mode", mode, {"sync", "one_step_off", "async"});
+  int max_staleness = kMaxStaleness;
+  yaml.read("max_staleness", max_staleness, 1, kMaxStalenessLimit);
+  if (yaml.has("max_staleness") && mode != "async") {
+    yaml.add_error("max_staleness", "is of `mode: async` alone, and this is `mode: " + mode +
+                                        "`: set `mode: async`, or leave max_staleness out");
+  }
+  return mode == "sync" ? 0 : mode == "one_step_off" ? 1 : max_staleness;
+}
+
 void read_algorithm(YamlSection& yaml, PipelineConfig& pipeline) {
-  if (pipeline.is_one_step_off()) pipeline.algorithm.importance_cap = kImportanceCap;
+  if (!pipeline.is_sync()) pipeline.algorithm.importance_cap = kImportanceCap;
   if (yaml.has("algorithm") && !yaml.is_map("algorithm")) {
     yaml.read_choice("algorithm", pipeline.algorithm.name, algorithm_names());
     return;

@@ -8,7 +8,9 @@
 
 namespace jigsaw {
 
-// `mode` has been read.
+// By `mode` and `max_staleness`, of real and of simulated pipelines: see PipelineSpec::staleness.
+int read_staleness(YamlSection& yaml);
+// `staleness` has been read.
 // `folder`: where relative paths start from.
 void read_model(YamlSection& yaml, PipelineConfig& pipeline, const std::filesystem::path& folder);
 void read_task(YamlSection& yaml, PipelineConfig& pipeline, const std::filesystem::path& folder);

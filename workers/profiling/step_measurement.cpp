@@ -71,7 +71,7 @@ class StepRunner {
       return ok_status();
     };
     wire::RolloutWork work;
-    work.set_policy_version(runtime_.rollout_version());
+    work.set_policy_version(runtime_.trainer().version());
     const int num_samples = runtime_.config().samples_per_step();
     for (int sample = 0; sample < num_samples; ++sample) work.add_samples(static_cast<std::uint32_t>(sample));
     JIGSAW_ASSIGN_OR_RETURN(std::unique_ptr<SubStage> stage,

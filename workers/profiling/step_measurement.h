@@ -31,8 +31,8 @@ struct StepMeasurement {
 // Means over the steps but the first, which has page faults and the like in it; of one step, its own.
 StepSeconds mean_seconds(const std::vector<StepSeconds>& steps);
 
-// Runs 1 .. num_steps, fewer once `seconds_max` have passed, but one at least. The pipeline's weights change. In
-// one_step_off mode as in sync mode, with the copy of the weights after each update: it takes as long.
+// Runs 1 .. num_steps, fewer once `seconds_max` have passed, but one at least. The pipeline's weights change. With
+// staleness as in sync mode, with the copy of the weights after each update: it takes as long.
 Result<StepMeasurement> measure_steps(PipelineRuntime& runtime, Executor& executor, TokenBins bins, int num_steps,
                                       double seconds_max);
 

@@ -25,7 +25,7 @@ SequenceProgress progress_of(const RolloutOutput& output) {
 Result<std::unique_ptr<RolloutStage>> RolloutStage::create(PipelineRuntime& runtime, std::int64_t step,
                                                            const wire::RolloutWork& work, TokenBins bins,
                                                            RolloutListener listener) {
-  CHECK(work.policy_version() == runtime.rollout_version());
+  runtime.use_rollout_weights(work.policy_version());
   std::unique_ptr<RolloutStage> stage(new RolloutStage(
       runtime, step, RolloutPhase(bins, work.samples_size(), runtime.config().num_turns()), std::move(listener)));
   std::map<std::uint32_t, const wire::PartialRollout*> partials;

@@ -1,4 +1,5 @@
-// Rollouts use the trained weights of a given version from now on. One quantum: a copy in memory.
+// Keeps the trained weights of a given version for rollouts. One quantum: a copy in memory. The plan sees to it that no
+// rollout reads what it replaces.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,7 @@ class SyncStage : public SubStage {
   SyncStage(PipelineRuntime& runtime, const wire::SyncWork& work)
       : runtime_(runtime), version_(work.policy_version()) {}
 
+  PipelineParts uses() const override { return PipelineParts::kTraining; }
   Status poll() override { return ok_status(); }
   bool runnable() const override { return !done_; }
   Status run_quantum(Lane& lane) override {

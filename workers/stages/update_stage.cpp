@@ -49,7 +49,7 @@ Result<std::unique_ptr<UpdateStage>> UpdateStage::create(PipelineRuntime& runtim
 Status UpdateStage::run_quantum(Lane& lane) {
   if (phase_ == Phase::kSlots) return run_slot_quantum(lane);
   CHECK(phase_ == Phase::kApply);
-  keep_for_next_rollout(lane);
+  keep_for_rollouts(lane);
   JIGSAW_ASSIGN_OR_RETURN(const UpdateStats update, runtime_.trainer().apply_update(lane, gradient_.span()));
   runtime_.on_weights_trained();
   runtime_.on_training_ended();
@@ -61,10 +61,10 @@ Status UpdateStage::run_quantum(Lane& lane) {
   return ok_status();
 }
 
-// A step's rollout has the weights from before the step before it, in one_step_off mode. The plan has copied them by
-// now, but in the last step, since it knows of no next one; a checkpoint holds them also then, for more steps on
-// --resume.
-void UpdateStage::keep_for_next_rollout(Lane& lane) {
+// With staleness n the weights from before this step are those of the rollout n steps later. The plan has copied them
+// by now, but in the last n steps, since it knows of none so much later; a checkpoint holds them also then, for more
+// steps on --resume.
+void UpdateStage::keep_for_rollouts(Lane& lane) {
   const std::int64_t version = runtime_.trainer().version();
   const bool is_first_of_step = version % runtime_.config().train.updates_per_step == 0;
   if (runtime_.has_rollout_copy() && is_first_of_step) runtime_.sync_rollout_weights(lane, version);

@@ -47,7 +47,7 @@ class UpdateStage : public SubStage {
   enum class Phase { kSlots, kSummed, kExchange, kApply, kDone };
 
   UpdateStage(PipelineRuntime& runtime, const wire::UpdateWork& work, std::function<Status()> on_summed);
-  void keep_for_next_rollout(Lane& lane);
+  void keep_for_rollouts(Lane& lane);
   Status run_slot_quantum(Lane& lane);
   void end_slot(Lane& lane);
 

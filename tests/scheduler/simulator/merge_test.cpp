@@ -158,7 +158,7 @@ TEST(SimulatorMergeTest, EveryRandomJobEndsWithEachNodeOnce) {
         for (int j = 0; j < count; ++j) of_worker.push_back(draw(1, 30));
       }
       pipelines.push_back(pipeline_of("p" + std::to_string(i), draw(1, 4), lengths, cost_of(0.05 * draw(0, 3))));
-      pipelines.back().spec.staleness = draw(0, 1);
+      pipelines.back().spec.staleness = draw(0, 3);
     }
     std::map<NodeRef, int> ended;
     std::size_t expected = 0;

@@ -105,6 +105,30 @@ TEST(SimulatorTest, OneStepOffHidesUpdatesBehindRollouts) {
   EXPECT_NEAR(run({pipeline}, "greedy", capacity).wall_s, 20 * 3 + 2, 1e-6);
 }
 
+// Every third update is ten times as long as the others; on the whole rollouts take as long as updates.
+class UnevenDurations : public SimulatedDurations {
+ public:
+  double seconds(std::int64_t step, const Node& node) override {
+    if (node.kind == SubStageKind::kDecodeTail) return 4;
+    return node.kind != SubStageKind::kUpdate ? 0 : step % 3 == 0 ? 10 : 1;
+  }
+  double tokens(std::int64_t) override { return 100; }
+};
+
+TEST(SimulatorTest, AsyncLetsUnevenStepsAverageOut) {
+  Capacity capacity = capacity_of(1);
+  capacity.slowdown.set(SubStageKind::kDecodeTail, SubStageKind::kUpdate, 0.5, {1, 1});
+  const auto wall_s = [&](int staleness) {
+    SimulatedPipeline pipeline = computing("a", 60);
+    pipeline.spec.staleness = staleness;
+    pipeline.durations = std::make_shared<UnevenDurations>();
+    return run({pipeline}, "greedy", capacity).wall_s;
+  };
+  // 20 times: two rollouts, then one that the long update outlasts.
+  EXPECT_NEAR(wall_s(1), 20 * (4 + 4 + 10), 12);
+  EXPECT_NEAR(wall_s(3), 60 * 4, 12);  // rollouts never wait
+}
+
 TEST(SimulatorTest, MemoryKeepsApartWhatDoesNotFitTogether) {
   std::vector<SimulatedPipeline> pair = {judged("a", 5), judged("b", 5)};
   std::vector<MemoryNeeds> needs;

@@ -138,7 +138,27 @@ TEST(JobConfigTest, SamplesOfAnOlderPolicyAreWeighedUnlessTheJobSaysOtherwise) {
   EXPECT_EQ(read_with({"pipelines.a.mode=one_step_off"}).pipelines[0].algorithm.importance_cap, 2);
   const std::vector<std::string> settings = {"pipelines.a.mode=one_step_off", "pipelines.a.algorithm.importance_cap=0"};
   EXPECT_EQ(read_with(settings).pipelines[0].algorithm.importance_cap, 0);
+  EXPECT_EQ(read_with({"pipelines.a.mode=async"}).pipelines[0].algorithm.importance_cap, 2);
+}
+
+TEST(JobConfigTest, ModeAndMaxStalenessTellHowOldARolloutsWeightsAre) {
+  const auto staleness_with = [](const std::vector<std::string>& settings) {
+    return read_with(settings).pipelines[0].staleness;
+  };
+  EXPECT_EQ(staleness_with({}), 0);
+  EXPECT_EQ(staleness_with({"pipelines.a.mode=one_step_off"}), 1);
+  EXPECT_EQ(staleness_with({"pipelines.a.mode=async"}), 2);
+  EXPECT_EQ(staleness_with({"pipelines.a.mode=async", "pipelines.a.max_staleness=64"}), 64);
   EXPECT_THAT(errors_with({"pipelines.a.mode=one_step_of"}), HasSubstr("did you mean 'one_step_off'?"));
+  EXPECT_THAT(errors_with({"pipelines.a.mode=async", "pipelines.a.max_staleness=0"}),
+              HasSubstr("max_staleness: 0 is below 1"));
+  EXPECT_THAT(errors_with({"pipelines.a.mode=async", "pipelines.a.max_staleness=65"}),
+              HasSubstr("max_staleness: 65 is above 64"));
+  for (const std::string mode : {"sync", "one_step_off"}) {
+    EXPECT_THAT(errors_with({"pipelines.a.mode=" + mode, "pipelines.a.max_staleness=3"}),
+                HasSubstr("max_staleness: is of `mode: async` alone, and this is `mode: " + mode +
+                          "`: set `mode: async`, or leave max_staleness out"));
+  }
 }
 
 }  // namespace

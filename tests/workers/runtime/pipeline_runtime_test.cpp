@@ -37,14 +37,16 @@ std::string error_of(const PipelineConfig& config) {
 }
 
 TEST(PipelineRuntimeTest, TheLedgerBeforeLoadingIsTheOneAfter) {
-  for (const std::string mode : {"sync", "one_step_off"}) {
-    const PipelineConfig config = config_with({"pipelines.a.mode=" + mode, "pipelines.a.algorithm.beta=0.1"});
+  for (const auto& [mode, num_copies] :
+       {std::pair("sync", 0u), std::pair("one_step_off", 1u), std::pair("async", 2u)}) {
+    const PipelineConfig config =
+        config_with({"pipelines.a.mode=" + std::string(mode), "pipelines.a.algorithm.beta=0.1"});
     const auto runtime = PipelineRuntime::create(config, "", make_local_exchange());
     ASSERT_TRUE(runtime.ok()) << runtime.error().message();
     const PipelineMemory loaded = (*runtime)->memory(), predicted = predict_memory(config).value();
     EXPECT_EQ(predicted.weights, loaded.weights);
     EXPECT_EQ(predicted.rollout_weights, loaded.rollout_weights);
-    EXPECT_EQ(loaded.rollout_weights, mode == "sync" ? 0 : loaded.weights);
+    EXPECT_EQ(loaded.rollout_weights, num_copies * loaded.weights);
     EXPECT_EQ(predicted.reference, loaded.reference);
     EXPECT_EQ(predicted.kv, loaded.kv);
     EXPECT_EQ(predicted.optimizer, loaded.optimizer);

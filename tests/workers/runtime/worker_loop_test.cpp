@@ -5,10 +5,13 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <map>
 
 #include "rollout/models/model_files.h"
 #include "tests/workers/runtime/scripted_controller.h"
 #include "tests/workers/trainer/temporary_folder.h"
+#include "workers/stages/rollout_stage.h"
+#include "workers/stages/update_stage.h"
 
 namespace jigsaw {
 namespace {
@@ -188,46 +191,57 @@ TEST_F(WorkerLoopTest, ForcedLengthsAreKept) {
   }
 }
 
-// ---- one_step_off --------------------------------------------------------------------------------------------------
+// ---- staleness ------------------------------------------------------------------------------------------------------
 
 enum class Order { kBeside, kRolloutFirst, kUpdateFirst };
 
-struct OneStepOffRun {
+struct StaleRun {
+  int staleness = 1;
+  std::int64_t lead = 1;  // rollout s and update s - lead are under way together; up to the staleness
   Order order = Order::kBeside;
   int num_threads = 2;
   std::string lr = "1e-2";
-  std::int64_t first = 1, last = 6;  // steps
+  std::int64_t first = 1, last = 7;  // steps
   std::string resume_folder{};
   std::int64_t checkpoint_after = 0;  // a step
   std::string checkpoint_folder{};
 };
 
-class OneStepOffTest : public WorkerLoopTest {
+std::string mode_yaml(int staleness) {
+  return staleness == 1 ? "  mode: one_step_off\n"
+                        : "  mode: async\n  max_staleness: " + std::to_string(staleness) + "\n";
+}
+
+class StalenessTest : public WorkerLoopTest {
  protected:
-  // The step before `first` has been trained: with a resume, its checkpoint holds both copies.
-  Record run(const OneStepOffRun& wanted) {
+  // The step before `first` has been trained: with a resume, its checkpoint holds all copies.
+  Record run(const StaleRun& wanted) {
     Record record;
-    ScriptedController controller(job_yaml(pipeline_yaml("a", "  mode: one_step_off\n", wanted.lr)),
+    ScriptedController controller(job_yaml(pipeline_yaml("a", mode_yaml(wanted.staleness), wanted.lr)),
                                   with_threads(wanted.num_threads), {wanted.resume_folder});
-    std::uint64_t rollout_before = 0;
-    for (std::int64_t step = wanted.first; step <= wanted.last + 1; ++step) {
-      const std::int64_t rollout_version = std::max<std::int64_t>(step - 2, 0);
+    std::map<std::int64_t, std::uint64_t> rollouts;  // by step
+    std::int64_t synced_step = wanted.first - 1;
+    const auto version_of = [&](std::int64_t step) { return std::max<std::int64_t>(step - 1 - wanted.staleness, 0); };
+    for (std::int64_t step = wanted.first; step <= wanted.last + wanted.lead; ++step) {
+      const std::int64_t trained_step = step - wanted.lead;
+      while (synced_step < std::min(trained_step + wanted.staleness, wanted.last)) {
+        ++synced_step;
+        EXPECT_TRUE(controller.wait({controller.sync(0, synced_step, version_of(synced_step))}));
+      }
       std::vector<std::uint64_t> both;
-      std::uint64_t rollout = 0, update = 0;
+      std::uint64_t update = 0;
       const auto roll_out = [&] {
         if (step > wanted.last) return;
-        rollout = controller.rollout(0, step, rollout_version, kSamples);
-        both.push_back(rollout);
+        rollouts[step] = controller.rollout(0, step, version_of(step), kSamples);
+        both.push_back(rollouts[step]);
         if (wanted.order != Order::kBeside) {
-          EXPECT_TRUE(controller.wait({rollout}));
+          EXPECT_TRUE(controller.wait({rollouts[step]}));
         }
       };
-      if (step <= wanted.last) {
-        EXPECT_TRUE(controller.wait({controller.sync(0, step, rollout_version)}));
-      }
       if (wanted.order != Order::kUpdateFirst) roll_out();
-      if (step > wanted.first) {
-        update = controller.update(0, step - 1, step - 2, controller.done(rollout_before).trajectories, kSlots);
+      if (trained_step >= wanted.first) {
+        update = controller.update(0, trained_step, trained_step - 1,
+                                   controller.done(rollouts[trained_step]).trajectories, kSlots);
         both.push_back(update);
         if (wanted.order == Order::kUpdateFirst) {
           EXPECT_TRUE(controller.wait({update}));
@@ -236,14 +250,13 @@ class OneStepOffTest : public WorkerLoopTest {
       if (wanted.order == Order::kUpdateFirst) roll_out();
       EXPECT_TRUE(controller.wait(both));
       if (testing::Test::HasFailure()) return record;
-      if (rollout != 0) note_rollout(controller, rollout, record);
+      if (step <= wanted.last) note_rollout(controller, rollouts[step], record);
       if (update != 0) note_update(controller, update, record);
-      if (update != 0 && step - 1 == wanted.checkpoint_after) {
-        const auto written = controller.checkpoint(0, step - 1, wanted.checkpoint_folder);
+      if (update != 0 && trained_step == wanted.checkpoint_after) {
+        const auto written = controller.checkpoint(0, trained_step, wanted.checkpoint_folder);
         EXPECT_TRUE(controller.wait({written}));
         EXPECT_THAT(controller.done(written).done.warning(), IsEmpty());
       }
-      rollout_before = rollout;
     }
     controller.shut_down();
     EXPECT_THAT(controller.worker_error, IsEmpty());
@@ -251,41 +264,94 @@ class OneStepOffTest : public WorkerLoopTest {
   }
 };
 
-TEST_F(OneStepOffTest, TheOutcomeDoesNotDependOnWhatRunsFirst) {
-  const Record in_turn = run({.order = Order::kRolloutFirst, .num_threads = 1});
-  ASSERT_EQ(in_turn.hashes.size(), 6u);
-  EXPECT_EQ(run({.order = Order::kUpdateFirst, .num_threads = 1}), in_turn);
-  for (const int num_threads : {1, 2, 3}) {
-    EXPECT_EQ(run({.order = Order::kBeside, .num_threads = num_threads}), in_turn) << num_threads << " threads";
+class EveryStalenessTest : public StalenessTest, public testing::WithParamInterface<int> {};
+
+TEST_P(EveryStalenessTest, TheOutcomeDependsNeitherOnWhatRunsFirstNorOnHowFarRolloutsAreAhead) {
+  const int staleness = GetParam();
+  const Record in_turn = run({.staleness = staleness, .order = Order::kRolloutFirst, .num_threads = 1});
+  ASSERT_EQ(in_turn.hashes.size(), 7u);
+  for (std::int64_t lead = 1; lead <= staleness; ++lead) {
+    EXPECT_EQ(run({.staleness = staleness, .lead = lead, .order = Order::kUpdateFirst, .num_threads = 1}), in_turn);
+    for (const int num_threads : {1, 2, 3}) {
+      EXPECT_EQ(run({.staleness = staleness, .lead = lead, .num_threads = num_threads}), in_turn)
+          << num_threads << " threads, " << lead << " steps ahead";
+    }
   }
 }
 
-// Without learning the weights stay the first ones: rollouts 1 and 2 must be theirs, rollout 3 no longer.
-TEST_F(OneStepOffTest, RolloutsAreByTheWeightsOfTheStepBeforeTheLast) {
-  const Record learning = run({.last = 3});
-  const Record standing = run({.lr = "0", .last = 3});
-  const auto rollout = [](const Record& record, std::size_t step) {
-    const auto begin = record.tokens.begin() + static_cast<std::ptrdiff_t>((step - 1) * kSamples);
-    return std::vector(begin, begin + kSamples);
+// The loop written out, with all weights there ever were: one pipeline that only trains, one that only rolls out.
+TEST_P(EveryStalenessTest, RolloutsAreByTheWeightsOfTheStepSoMuchBefore) {
+  const int staleness = GetParam();
+  const std::string yaml = job_yaml(pipeline_yaml("a", "  algorithm: {importance_cap: 2}\n"));
+  const PipelineConfig config = read_job(yaml, "job.yaml").value().config.pipelines[0];
+  const auto training = PipelineRuntime::create(config, "", make_local_exchange()).value();
+  const auto rolling_out = PipelineRuntime::create(config, "", make_local_exchange()).value();
+  Lane lane(1);
+  const auto run_to_end = [&lane](SubStage& stage) {
+    while (!stage.done()) {
+      CHECK(stage.poll().ok());
+      if (stage.runnable()) CHECK(stage.run_quantum(lane).ok());
+    }
   };
-  EXPECT_EQ(rollout(learning, 1), rollout(standing, 1));
-  EXPECT_EQ(rollout(learning, 2), rollout(standing, 2));
-  EXPECT_NE(rollout(learning, 3), rollout(standing, 3));
+  std::vector<std::vector<float>> weights_after;  // by step
+  const auto note_weights = [&] {
+    const std::span<const float> floats = training->weights().floats();
+    weights_after.emplace_back(floats.begin(), floats.end());
+  };
+  note_weights();
+  Record expected;
+  for (std::int64_t step = 1; step <= 7; ++step) {
+    const auto weights_of = static_cast<std::size_t>(std::max<std::int64_t>(step - 1 - staleness, 0));
+    std::ranges::copy(weights_after[weights_of], rolling_out->weights().mutable_floats().begin());
+    rolling_out->on_weights_trained();
+    std::vector<wire::Trajectory> trajectories(kSamples);
+    RolloutListener listener;
+    listener.on_trajectory = [&](wire::Trajectory trajectory) {
+      trajectories[trajectory.sample()] = std::move(trajectory);
+      return ok_status();
+    };
+    wire::RolloutWork work;
+    for (std::uint32_t sample = 0; sample < kSamples; ++sample) work.add_samples(sample);
+    run_to_end(*RolloutStage::create(*rolling_out, step, work, TokenBins(), listener).value());
+    for (const wire::Trajectory& trajectory : trajectories) {
+      expected.tokens.emplace_back(trajectory.tokens().begin(), trajectory.tokens().end());
+    }
+    wire::UpdateWork update;
+    update.set_update(training->trainer().version());
+    update.mutable_trajectories()->Add(trajectories.begin(), trajectories.end());
+    for (int slot = 0; slot < kSlots; ++slot) update.add_slot_owner(1);
+    run_to_end(*UpdateStage::create(*training, 1, update).value());
+    expected.hashes.push_back(training->weights().hash());
+    note_weights();
+  }
+  EXPECT_EQ(run({.staleness = staleness, .lead = staleness}), expected);
+  if (staleness > 1) {
+    EXPECT_NE(run({.staleness = staleness - 1}), expected);
+  }
 }
 
-TEST_F(OneStepOffTest, AResumeGoesOnExactly) {
-  const std::string folder = folder_ / "step-3";
-  const Record whole = run({.checkpoint_after = 3, .checkpoint_folder = folder});
-  // Rollout 4 is done again: it was under way, or its trajectories are gone with the process.
-  const Record rest = run({.first = 4, .resume_folder = folder});
-  ASSERT_EQ(rest.hashes.size(), 3u);
-  EXPECT_EQ(rest.hashes, std::vector(whole.hashes.begin() + 3, whole.hashes.end()));
-  EXPECT_EQ(rest.tokens, std::vector(whole.tokens.begin() + 3 * kSamples, whole.tokens.end()));
-  EXPECT_TRUE(load_model(folder).ok());
+TEST_P(EveryStalenessTest, AResumeGoesOnExactly) {
+  const int staleness = GetParam();
+  for (const std::int64_t step : {1, 4, 7}) {
+    const std::string folder = folder_ / ("step-" + std::to_string(step));
+    const Record whole =
+        run({.staleness = staleness, .lead = staleness, .checkpoint_after = step, .checkpoint_folder = folder});
+    // Rollouts are done again: they were under way, or their trajectories are gone with the process. After step 7: as
+    // if more steps had been asked for.
+    const std::int64_t last = step == 7 ? 8 : 7;
+    const Record rest = run({.staleness = staleness, .first = step + 1, .last = last, .resume_folder = folder});
+    const Record longer = step == 7 ? run({.staleness = staleness, .last = last}) : whole;
+    ASSERT_EQ(rest.hashes.size(), static_cast<std::size_t>(last - step));
+    EXPECT_EQ(rest.hashes, std::vector(longer.hashes.begin() + step, longer.hashes.end())) << step;
+    EXPECT_EQ(rest.tokens, std::vector(longer.tokens.begin() + step * kSamples, longer.tokens.end())) << step;
+    EXPECT_TRUE(load_model(folder).ok());
+  }
 }
 
-TEST_F(OneStepOffTest, ACheckpointOfSyncModeIsRefused) {
-  const std::string folder = folder_ / "step-0";
+INSTANTIATE_TEST_SUITE_P(Copies, EveryStalenessTest, testing::Values(1, 2, 3));
+
+TEST_F(StalenessTest, ACheckpointOfAnotherModeIsRefused) {
+  const std::string folder = folder_ / "step-1", stale = folder_ / "stale-1";
   {
     ScriptedController sync(job_yaml(pipeline_yaml("a")), with_threads(1));
     const auto rollout = sync.rollout(0, 1, 0, kSamples);
@@ -293,9 +359,16 @@ TEST_F(OneStepOffTest, ACheckpointOfSyncModeIsRefused) {
     ASSERT_TRUE(sync.wait({sync.update(0, 1, 0, sync.done(rollout).trajectories, kSlots)}));
     ASSERT_TRUE(sync.wait({sync.checkpoint(0, 1, folder)}));
   }
-  ScriptedController controller(job_yaml(pipeline_yaml("a", "  mode: one_step_off\n")), with_threads(1), {folder});
-  controller.shut_down();
-  EXPECT_THAT(controller.worker_error, HasSubstr("state.json: rollout_version is missing"));
+  run({.staleness = 2, .last = 1, .checkpoint_after = 1, .checkpoint_folder = stale});
+  const auto error_of = [](int staleness, const std::string& checkpoint) {
+    ScriptedController controller(job_yaml(pipeline_yaml("a", mode_yaml(staleness))), with_threads(1), {checkpoint});
+    controller.shut_down();
+    return controller.worker_error;
+  };
+  EXPECT_THAT(error_of(1, folder), HasSubstr("state.json: this checkpoint is of a pipeline in `mode: sync`"));
+  EXPECT_THAT(error_of(2, folder), HasSubstr("`mode: async, max_staleness: 2` goes on with"));
+  EXPECT_THAT(error_of(3, stale), HasSubstr("of a pipeline in `mode: async, max_staleness: 2`"));
+  EXPECT_THAT(error_of(1, stale), HasSubstr("`mode: one_step_off` goes on with"));
 }
 
 }  // namespace
