@@ -36,8 +36,8 @@ class TrainingPass {
   TrainingPass(const PolicyWeights& weights, int max_positions, bool recompute_activations);
   ~TrainingPass();
 
-  // Log-probs of all completion tokens that were drawn, sequence after sequence, equal bit for bit to those of the rollout.
-  // `entropies` (may be empty) gets as many values. Keeps activations until backward() or the next forward().
+  // Log-probs of all completion tokens that were drawn, sequence after sequence, equal bit for bit to those of the
+  // rollout. `entropies` (may be empty) gets as many values. Keeps activations until backward() or the next forward().
   std::vector<float> forward(Lane& lane, std::span<const ScoredSequence> sequences, std::span<float> entropies);
   // Same without keeping anything, a few thousand tokens at a time: for reference and old log-probs. May come between
   // forward() and backward().
