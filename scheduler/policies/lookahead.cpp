@@ -28,6 +28,9 @@ constexpr double kUnevenCost = 0.05;
 constexpr double kMergeCost = 0.01;
 // A change of shares has to promise so much more.
 constexpr double kReshareGain = 1.005;
+// A weight follows from those beside it: where a worker is never empty it would shrink or grow with each that comes,
+// until two of them could no longer be added up.
+constexpr double kWeightMin = 1e-6, kWeightMax = 1e6;
 
 // Simulated nodes that all sims of one decision may go through, which bounds its time; what is decided after that is
 // decided as it would be if all scores were equal.
@@ -81,7 +84,8 @@ class Placement {
     const int worker = plan_->node(ref).worker;
     Added& added = added_[worker];
     const double others = total_weight_on(*plan_, worker) + added.weights;
-    const double weight = others > 0 ? others * split / (1 - std::min(split, 0.99)) : 1.0;
+    const double beside_others = others * split / (1 - std::min(split, 0.99));
+    const double weight = others > 0 ? std::clamp(beside_others, kWeightMin, kWeightMax) : 1.0;
     admission_.add(ref);
     added.weights += weight;
     added.pipeline_weights += plan_->spec(ref.pipeline).weight;

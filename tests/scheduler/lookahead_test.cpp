@@ -139,6 +139,27 @@ TEST(LookaheadTest, WeightDecidesBetweenEquals) {
   EXPECT_GT(decision.start[1].share, decision.start[0].share);
 }
 
+// Before anything is known, whoever comes second gets the smallest split beside what runs.
+TEST(LookaheadTest, WeightsStayOfOneOrderOnAWorkerThatIsNeverEmpty) {
+  std::vector<PipelineSpec> specs = {spec_of("a"), spec_of("b")};
+  for (PipelineSpec& spec : specs) spec.steps = 200;
+  Plan plan(specs, std::vector<std::int64_t>{1, 1}, 1);
+  Capacity capacity{.num_workers = 1};
+  capacity.is_work_conserving = true;
+  capacity.splits = {0.05, 0.5, 0.95};
+  while (!plan.all_done()) {
+    for (const DispatchChoice& choice : LookaheadPolicy().choose(plan, capacity, kNow).start) {
+      EXPECT_GE(choice.share, 1e-6);
+      EXPECT_LE(choice.share, 1e6);
+      plan.start(choice.node, choice.share, kNow);
+    }
+    NodeRef ref = plan.running_on(1).front();  // that runs longest
+    for (; plan.window(ref.pipeline).graph(ref.step).continues_after(ref.node); ++ref.node) plan.finish(ref, kNow);
+    plan.finish(ref, kNow);
+    if (plan.step_finished(ref.pipeline)) plan.advance(ref.pipeline, kNow);
+  }
+}
+
 TEST(LookaheadTest, NothingToDecideIsNoDecision) {
   Plan plan = plan_of(1, 1, forecast_of(0, 2, 0, 2, 1));
   plan.stop(0);
