@@ -455,10 +455,25 @@ bool Controller::ends_step(NodeRef ref) const {
          (plan_.node(ref).kind == SubStageKind::kSync && ref.step == step + plan_.spec(ref.pipeline).staleness);
 }
 
+// What a policy would rather start first is not started while stopping, and would keep these from their turn.
+Status Controller::dispatch_last_syncs() {
+  std::vector<NodeRef> syncs;
+  for (const NodeRef ref : plan_.ready()) {
+    const bool is_stopping = pipelines_[static_cast<std::size_t>(ref.pipeline)].is_stopping;
+    const bool is_sync = plan_.node(ref).kind == SubStageKind::kSync;
+    if (is_stopping && is_sync && is_committed(ref.pipeline) && ends_step(ref)) syncs.push_back(ref);
+  }
+  for (const NodeRef ref : syncs) {
+    JIGSAW_RETURN_IF_ERROR(dispatch({.node = ref, .share = 1, .reason = "ends a step that has begun", .options = {}}));
+  }
+  return ok_status();
+}
+
 Status Controller::schedule() {
   const bool asks_again = !waits_.empty() && clock_.now() - last_decision_ > kAskAgainAfter;
   if (plan_.revision() == decided_revision_ && !asks_again && !has_news_) return ok_status();
   has_news_ = false;
+  JIGSAW_RETURN_IF_ERROR(dispatch_last_syncs());
   decided_revision_ = plan_.revision();
   last_decision_ = clock_.now();
   if (asks_again) plan_.touch_all();

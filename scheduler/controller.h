@@ -193,6 +193,7 @@ class Controller {
   // whether the running step cannot end without this node.
   bool is_committed(int pipeline) const;
   bool ends_step(NodeRef ref) const;
+  Status dispatch_last_syncs();
   Status send_dispatch(wire::ToWorker& message, const Dispatched& dispatched);
   wire::CheckpointWork checkpoint_work(int pipeline, std::int64_t step) const;
   void begin_stopping(int pipeline);
