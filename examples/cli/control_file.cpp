@@ -20,6 +20,7 @@ constexpr char kFile[] = "control.json";
 constexpr std::size_t kBytesMax = 4096;
 constexpr std::size_t kRequestBytesMax = 64 << 10;  // a request is a name and a number, or a key
 constexpr std::chrono::seconds kAnswerMax{20};
+constexpr std::chrono::milliseconds kLookAgainAfter{200};
 
 struct Address {
   std::string endpoint, controller_key;
@@ -84,14 +85,20 @@ ControlServer::~ControlServer() {
 
 Result<wire::ControlReply> ask_controller(const fs::path& run_folder, const wire::ControlRequest& request) {
   JIGSAW_ASSIGN_OR_RETURN(const Address address, read_address(run_folder / kFile));
-  if (has_ended(address)) {
-    return Error(ErrorCode::kNotFound, run_folder.string() + ": no run is under way: its controller, process " +
-                                           std::to_string(address.process) + ", was killed; run --resume goes on");
-  }
   JIGSAW_ASSIGN_OR_RETURN(const auto transport,
                           connect_to_controller(address.keys, address.endpoint, address.controller_key));
   JIGSAW_RETURN_IF_ERROR(transport->send(kControllerPeer, request.SerializeAsString()));
-  JIGSAW_ASSIGN_OR_RETURN(const std::optional<ReceivedMessage> received, transport->receive(kAnswerMax));
+  std::optional<ReceivedMessage> received;
+  const auto deadline = std::chrono::steady_clock::now() + kAnswerMax;
+  while (!received && std::chrono::steady_clock::now() < deadline) {
+    // It may end at any moment, also while it is asked.
+    const bool was_killed = has_ended(address);
+    JIGSAW_ASSIGN_OR_RETURN(received, transport->receive(was_killed ? std::chrono::milliseconds(0) : kLookAgainAfter));
+    if (was_killed && !received) {
+      return Error(ErrorCode::kNotFound, run_folder.string() + ": no run is under way: its controller, process " +
+                                             std::to_string(address.process) + ", was killed; run --resume goes on");
+    }
+  }
   if (!received) {
     return Error(ErrorCode::kTimeout, "the controller of " + run_folder.string() + " has not answered for " +
                                           std::to_string(kAnswerMax.count()) +
