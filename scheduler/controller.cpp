@@ -449,7 +449,8 @@ bool Controller::is_committed(int pipeline) const {
          (staleness > 0 && plan_.kind_started(pipeline, step + staleness, SubStageKind::kSync));
 }
 
-bool Controller::ends_step(NodeRef ref) const {
+bool Controller::ends_committed_step(NodeRef ref) const {
+  if (!is_committed(ref.pipeline)) return false;
   const std::int64_t step = plan_.step(ref.pipeline);
   return ref.step == step ||
          (plan_.node(ref).kind == SubStageKind::kSync && ref.step == step + plan_.spec(ref.pipeline).staleness);
@@ -461,7 +462,7 @@ Status Controller::dispatch_last_syncs() {
   for (const NodeRef ref : plan_.ready()) {
     const bool is_stopping = pipelines_[static_cast<std::size_t>(ref.pipeline)].is_stopping;
     const bool is_sync = plan_.node(ref).kind == SubStageKind::kSync;
-    if (is_stopping && is_sync && is_committed(ref.pipeline) && ends_step(ref)) syncs.push_back(ref);
+    if (is_stopping && is_sync && ends_committed_step(ref)) syncs.push_back(ref);
   }
   for (const NodeRef ref : syncs) {
     JIGSAW_RETURN_IF_ERROR(dispatch({.node = ref, .share = 1, .reason = "ends a step that has begun", .options = {}}));
@@ -491,7 +492,7 @@ Status Controller::schedule() {
   for (const DispatchChoice& choice : decision.start) {
     // While stopping, only steps that have begun to change the weights are taken to their end.
     const bool is_stopping = pipelines_[static_cast<std::size_t>(choice.node.pipeline)].is_stopping;
-    if (is_stopping && !(is_committed(choice.node.pipeline) && ends_step(choice.node))) continue;
+    if (is_stopping && !ends_committed_step(choice.node)) continue;
     JIGSAW_RETURN_IF_ERROR(dispatch(choice));
   }
   decided_revision_ = plan_.revision();  // what was started by itself asks for no other decision

@@ -190,9 +190,9 @@ class Controller {
   std::int64_t version_before(int pipeline, std::int64_t step) const;
   std::int64_t rollout_version(int pipeline, std::int64_t step) const;
   // While stopping: whether the weights of the running step, or those of a rollout after it, are changing already; and
-  // whether the running step cannot end without this node.
+  // whether they are and the running step cannot end without this node.
   bool is_committed(int pipeline) const;
-  bool ends_step(NodeRef ref) const;
+  bool ends_committed_step(NodeRef ref) const;
   Status dispatch_last_syncs();
   Status send_dispatch(wire::ToWorker& message, const Dispatched& dispatched);
   wire::CheckpointWork checkpoint_work(int pipeline, std::int64_t step) const;

@@ -47,13 +47,9 @@ std::string problem_of(const RolloutRequest& request, const RequestLimits& limit
   if (!(request.sampling.stop_strings.empty() && request.sampling.pause_string.empty()) && !limits.has_tokenizer) {
     return "stop_strings and pause_string need a tokenizer, and this engine has none";
   }
-  int given_end = 0;
-  for (const TokenRun& run : request.partial_given) {
-    if (run.begin < given_end || run.end < run.begin || run.end > static_cast<int>(request.partial_tokens.size())) {
-      return "partial_given: tokens " + std::to_string(run.begin) + " to " + std::to_string(run.end) +
-             " are no run of partial_tokens after the one before";
-    }
-    given_end = run.end;
+  if (const auto run = first_misplaced(request.partial_given, static_cast<int>(request.partial_tokens.size()))) {
+    return "partial_given: tokens " + std::to_string(run->begin) + " to " + std::to_string(run->end) +
+           " are no run of partial_tokens after the one before";
   }
   std::string problem = problem_of_tokens("prompt", request.prompt, limits.vocab_size);
   if (problem.empty()) problem = problem_of_tokens("partial_tokens", request.partial_tokens, limits.vocab_size);

@@ -33,14 +33,9 @@ Status check_shape(const std::string& where, const TrainingSample& sample) {
     return invalid(where, "its prompt_length " + std::to_string(sample.prompt_length) + " exceeds its " +
                               std::to_string(sample.tokens.size()) + " tokens");
   }
-  int given_end = 0;
-  for (const TokenRun& run : sample.given) {
-    if (run.begin < given_end || run.end < run.begin ||
-        run.end > static_cast<int>(sample.tokens.size()) - sample.prompt_length) {
-      return invalid(where, "given tokens " + std::to_string(run.begin) + " to " + std::to_string(run.end) +
-                                " are no run of its completion after the one before");
-    }
-    given_end = run.end;
+  if (const auto run = first_misplaced(sample.given, static_cast<int>(sample.tokens.size()) - sample.prompt_length)) {
+    return invalid(where, "given tokens " + std::to_string(run->begin) + " to " + std::to_string(run->end) +
+                              " are no run of its completion after the one before");
   }
   if (!std::isfinite(sample.reward)) return invalid(where, "its reward is not finite");
   JIGSAW_RETURN_IF_ERROR(check_logprobs(where, "old_logprobs", sample, sample.old_logprobs));

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "tests/workers/commands/damaged_line.h"
 #include "workers/commands/command_lines.h"
 
 namespace jigsaw {
@@ -82,16 +83,7 @@ TEST(CommandProtocolTest, DamagedRepliesNeverCrash) {
   const std::string good = R"({"id":3,"reward":0.5,"parts":{"a":1,"b":2},"error":null})";
   int num_good = 0;
   for (int round = 0; round < 20000; ++round) {
-    std::string line = good;
-    for (int edits = 1 + static_cast<int>(random() % 3); edits > 0; --edits) {
-      const std::size_t at = random() % line.size();
-      if (random() % 2 == 0) {
-        line[at] = static_cast<char>(random());
-      } else {
-        line.erase(at, random() % 4);
-      }
-    }
-    const auto reply = decode_command_reply(line, 3);
+    const auto reply = decode_command_reply(testing::damaged(good, random), 3);
     if (!reply.ok()) continue;
     ++num_good;
     EXPECT_LE(std::abs(reply->reward), kRewardMax);

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "core/utf8.h"
+#include "tests/workers/commands/damaged_line.h"
 #include "workers/commands/command_lines.h"
 
 namespace jigsaw {
@@ -70,16 +71,7 @@ TEST(ToolProtocolTest, DamagedRepliesNeverCrash) {
   const std::string good = "{\"id\":3,\"answer\":\"Lima \xF0\x9F\x98\x80\",\"error\":null}";
   int num_good = 0;
   for (int round = 0; round < 20000; ++round) {
-    std::string line = good;
-    for (int edits = 1 + static_cast<int>(random() % 3); edits > 0; --edits) {
-      const std::size_t at = random() % line.size();
-      if (random() % 2 == 0) {
-        line[at] = static_cast<char>(random());
-      } else {
-        line.erase(at, random() % 4);
-      }
-    }
-    const auto reply = decode_tool_reply(line, 3);
+    const auto reply = decode_tool_reply(testing::damaged(good, random), 3);
     if (!reply.ok()) continue;
     ++num_good;
     EXPECT_TRUE(utf8_is_well_formed(reply->answer));
