@@ -86,8 +86,8 @@ class Controller {
   // How an update's slots are shared out: the same for all of its participants.
   struct UpdateShares {
     std::uint64_t attempt = 0;
-    std::vector<PeerId> owners;      // by slot
-    std::vector<TokenSums> samples;  // by slot
+    std::vector<PeerId> owners{};      // by slot
+    std::vector<TokenSums> samples{};  // by slot
   };
   struct PipelineRun {
     std::map<std::int64_t, StepState> steps;  // of the window, those that have begun
@@ -130,18 +130,18 @@ class Controller {
   struct Joining {
     PeerId worker = 0;
     JoinPhase phase = JoinPhase::kConnecting;
-    Clock::TimePoint deadline;         // of connecting and loading
-    std::vector<std::string> folders;  // by pipeline; empty where it is done
-    std::string problem;               // not empty: it cannot join
+    Clock::TimePoint deadline;           // of connecting and loading
+    std::vector<std::string> folders{};  // by pipeline; empty where it is done
+    std::string problem{};               // not empty: it cannot join
   };
 
   // Pipelines that are taken in: workers load them, then all come to rest for a new plan.
   struct Adding {
     Addition addition;
-    Clock::TimePoint deadline;                // of loading
-    std::map<PeerId, wire::Extended> loaded;  // by worker
-    std::string problem;                      // not empty: they cannot be taken in
-    bool is_loaded = false;                   // by all
+    Clock::TimePoint deadline;                  // of loading
+    std::map<PeerId, wire::Extended> loaded{};  // by worker
+    std::string problem{};                      // not empty: they cannot be taken in
+    bool is_loaded = false;                     // by all
   };
 
   Status run_all();

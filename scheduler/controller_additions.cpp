@@ -40,9 +40,7 @@ Status Controller::begin_add(const std::string& yaml, const std::string& file) {
   message.mutable_extend()->set_job_yaml(addition.job_yaml);
   message.mutable_extend()->set_job_name(options_.job_name);
   log_info("pipeline.loading", "pipelines=\"{}\"", names_of_pipelines(addition.specs));
-  adding_.emplace();
-  adding_->addition = std::move(addition);
-  adding_->deadline = clock_.now() + options_.start_timeout;
+  adding_ = Adding{.addition = std::move(addition), .deadline = clock_.now() + options_.start_timeout};
   for (const PeerId worker : living_) members_.at(worker).loading = true;
   return send_to_living(message);
 }

@@ -34,9 +34,7 @@ Result<wire::ControlReply::Joined> Controller::begin_join(const std::string& pub
     members_.lose(worker);
     return joined.error();
   }
-  joining_.emplace();
-  joining_->worker = worker;
-  joining_->deadline = clock_.now() + options_.worker_timeout;
+  joining_ = Joining{.worker = worker, .deadline = clock_.now() + options_.worker_timeout};
   log_info("worker.joining", "worker={}", worker);
   return joined;
 }

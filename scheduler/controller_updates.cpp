@@ -14,8 +14,7 @@ const Controller::UpdateShares& Controller::share_out(NodeRef update, const wire
   PipelineRun& run = pipelines_[static_cast<std::size_t>(update.pipeline)];
   // Every participant must be told the same, whatever was learnt since the first of them.
   if (run.shares && run.shares->attempt == work.attempt()) return *run.shares;
-  UpdateShares& shares = run.shares.emplace();
-  shares.attempt = work.attempt();
+  UpdateShares& shares = run.shares.emplace(UpdateShares{.attempt = work.attempt()});
   const int num_slots = plan_.spec(update.pipeline).grad_slots, num_workers = work.participants_size();
   std::vector<double> predicted_s;
   for (int slot = 0; slot < num_slots; ++slot) {

@@ -161,8 +161,9 @@ Status RunFolder::cut_logs() const {
     return done != steps_done.end() && json.value("step", std::int64_t{0}) <= done->second;
   }));
   for (const auto& [name, step] : steps_done) {
-    JIGSAW_RETURN_IF_ERROR(filter_lines(root_ / "trajectories" / (name + ".jsonl"),
-                                        [&](const Json& json) { return json.value("step", std::int64_t{0}) <= step; }));
+    JIGSAW_RETURN_IF_ERROR(filter_lines(root_ / "trajectories" / (name + ".jsonl"), [last = step](const Json& json) {
+      return json.value("step", std::int64_t{0}) <= last;
+    }));
   }
   return ok_status();
 }
