@@ -5,7 +5,6 @@
 #include "core/utf8.h"
 #include "rollout/tokenizer/json_place.h"
 #include "rollout/tokenizer/nfc.h"
-#include "rollout/tokenizer/utf8.h"
 
 namespace jigsaw {
 namespace {

@@ -1,6 +1,6 @@
 #include "rollout/tokenizer/chat_template.h"
 
-#include "rollout/tokenizer/utf8.h"
+#include "core/utf8.h"
 
 namespace jigsaw {
 

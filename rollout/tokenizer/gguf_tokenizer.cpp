@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "core/utf8.h"
-#include "rollout/tokenizer/utf8.h"
 
 namespace jigsaw {
 namespace {

@@ -7,45 +7,7 @@ namespace {
 
 unsigned char byte_at(std::string_view text, std::size_t i) { return static_cast<unsigned char>(text[i]); }
 
-// What the bytes at `begin` are: a whole code point, or the longest prefix of one (at least one byte) that is none.
-struct Scan {
-  std::size_t num_bytes;
-  bool valid;
-};
-
-Scan scan(std::string_view text, std::size_t begin) {
-  const unsigned char lead = byte_at(text, begin);
-  if (lead < 0x80) return {1, true};
-  if (lead < 0xC2 || lead > 0xF4) return {1, false};  // continuation bytes, overlong forms, beyond U+10FFFF
-  const std::size_t length = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-  // The second byte is narrower where the code point would be overlong, a surrogate or too large.
-  unsigned char low = 0x80, high = 0xBF;
-  if (lead == 0xE0) low = 0xA0;
-  if (lead == 0xED) high = 0x9F;
-  if (lead == 0xF0) low = 0x90;
-  if (lead == 0xF4) high = 0x8F;
-  for (std::size_t i = 1; i < length; ++i) {
-    if (begin + i >= text.size()) return {i, false};
-    const unsigned char next = byte_at(text, begin + i);
-    if (next < low || next > high) return {i, false};
-    low = 0x80;
-    high = 0xBF;
-  }
-  return {length, true};
-}
-
 }  // namespace
-
-std::string replace_invalid_utf8(std::string_view bytes) {
-  std::string text;
-  text.reserve(bytes.size());
-  for (std::size_t i = 0; i < bytes.size();) {
-    const Scan found = scan(bytes, i);
-    text.append(found.valid ? bytes.substr(i, found.num_bytes) : std::string_view("\xEF\xBF\xBD"));
-    i += found.num_bytes;
-  }
-  return text;
-}
 
 DecodedCodePoint code_point_at(std::string_view text, std::size_t position) {
   const char32_t lead = byte_at(text, position);

@@ -8,9 +8,6 @@
 
 namespace jigsaw {
 
-// Each maximal invalid part becomes one U+FFFD, as Python's errors="replace" and Rust's from_utf8_lossy do.
-std::string replace_invalid_utf8(std::string_view bytes);
-
 struct DecodedCodePoint {
   char32_t value;
   int num_bytes;  // 1 to 4

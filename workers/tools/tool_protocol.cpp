@@ -1,7 +1,5 @@
 #include "workers/tools/tool_protocol.h"
 
-#include <algorithm>
-
 #include "core/utf8.h"
 #include "workers/commands/command_lines.h"
 
@@ -9,17 +7,6 @@ namespace jigsaw {
 namespace {
 
 constexpr std::size_t kAnswerBytesMax = 65536;
-
-std::string with_valid_utf8(std::string_view text) {
-  std::string valid;
-  valid.reserve(text.size());
-  while (!text.empty()) {
-    const std::size_t size = utf8_character_size(text);
-    valid += size == 0 ? "\xEF\xBF\xBD" : text.substr(0, size);
-    text.remove_prefix(std::max(size, std::size_t{1}));
-  }
-  return valid;
-}
 
 }  // namespace
 
@@ -30,7 +17,7 @@ std::string encode_tool_request(const ToolRequest& request) {
 }
 
 Result<ToolAnswer> decode_tool_reply(std::string_view line, std::uint64_t wire_id) {
-  JIGSAW_ASSIGN_OR_RETURN(const nlohmann::json object, parse_reply(with_valid_utf8(line), wire_id));
+  JIGSAW_ASSIGN_OR_RETURN(const nlohmann::json object, parse_reply(replace_invalid_utf8(line), wire_id));
   ToolAnswer reply;
   reply.error = error_in_reply(object);
   if (!reply.error.empty()) return reply;

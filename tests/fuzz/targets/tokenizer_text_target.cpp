@@ -1,6 +1,5 @@
 #include "core/utf8.h"
 #include "rollout/tokenizer/tokenizer.h"
-#include "rollout/tokenizer/utf8.h"
 #include "tests/fuzz/fuzz_targets.h"
 
 namespace jigsaw::fuzz {

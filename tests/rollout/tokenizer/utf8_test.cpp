@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/utf8.h"
 #include "rollout/tokenizer/byte_symbols.h"
 #include "rollout/tokenizer/nfc.h"
 

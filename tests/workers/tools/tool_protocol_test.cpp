@@ -41,7 +41,7 @@ TEST(ToolProtocolTest, GoodRepliesAreDecoded) {
 
 TEST(ToolProtocolTest, BytesThatAreNotUtf8AreReplaced) {
   EXPECT_EQ(decode_tool_reply("{\"id\":3,\"answer\":\"caf\xe9 \xe2\x82 \xed\xa0\x80\"}", 3)->answer,
-            "caf\xEF\xBF\xBD \xEF\xBF\xBD\xEF\xBF\xBD \xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
+            "caf\xEF\xBF\xBD \xEF\xBF\xBD \xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");
 }
 
 TEST(ToolProtocolTest, BrokenRepliesAreNamedWithTheirBeginning) {
