@@ -67,7 +67,7 @@ struct BackwardOfHead {
   std::ptrdiff_t kv_offset() const { return kv_head * shape.head_dim; }
 
   void run() const {
-    AttentionBackwardTask task = task_of(rows.num_rows, 0);
+    AttentionBackwardTask task = task_of(rows.past + rows.num_rows, rows.past);
     task.k = rows.k + kv_offset();
     task.v = rows.v + kv_offset();
     task.dk = rows.dk + kv_offset();

@@ -131,8 +131,8 @@ struct AttentionShape {
 void attention(Lane& lane, const AttentionShape& shape, std::span<const AttentionRows> sequences,
                std::ptrdiff_t q_stride, std::ptrdiff_t out_stride);
 
-// Backward for whole sequences; recomputes the probabilities row by row. dq, dk, dv are written (not accumulated). k
-// and v rows are given as in the forward pass: [num_kv_heads * head_dim].
+// Backward for whole sequences, or for rows in their midst; recomputes the probabilities row by row. dq, dk, dv are
+// written (not accumulated). k and v rows are given as in the forward pass: [num_kv_heads * head_dim].
 struct AttentionBackwardRows {
   int num_rows = 0;
   const float *q = nullptr, *k = nullptr, *v = nullptr, *out = nullptr, *dout = nullptr;
@@ -140,6 +140,8 @@ struct AttentionBackwardRows {
   // Place in the list of a sequence (without a prefix itself) whose rows are the first positions of this one, before
   // its own; -1: none. Their dk and dv are the sums over all that they are a prefix of, in the list's order.
   int prefix = -1;
+  // Rows of k, v, dk and dv before those of the queries: positions that these see as well. 0 with a prefix.
+  int past = 0;
 };
 struct AttentionBackwardStrides {
   std::ptrdiff_t q = 0, kv = 0, out = 0, dq = 0, dkv = 0;  // dout uses `out`

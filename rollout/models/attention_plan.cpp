@@ -91,4 +91,29 @@ void AttentionPlan::backward(Lane& lane, const ModelConfig& config, const Backwa
                               {.q = stride, .kv = stride, .out = q_size, .dq = stride, .dkv = stride}, prefix_sums);
 }
 
+void AttentionPlan::backward_chunks(Lane& lane, const ModelConfig& config, const Backward& values, const float* kv,
+                                    std::span<float* const> d_kv) {
+  CHECK(d_kv.size() == sequences_.size());
+  const std::ptrdiff_t q_size = config.q_size(), kv_size = config.kv_size(), stride = q_size + 2 * kv_size;
+  backward_rows_.clear();
+  for (std::size_t i = 0; i < sequences_.size(); ++i) {
+    const Sequence& sequence = sequences_[i];
+    CHECK(sequence.parent < 0);
+    const std::ptrdiff_t row = sequence.first_row;
+    backward_rows_.push_back({.num_rows = sequence.num_rows,
+                              .q = values.qkv + row * stride,
+                              .k = kv,
+                              .v = kv + kv_size,
+                              .out = values.out + row * q_size,
+                              .dout = values.d_out + row * q_size,
+                              .dq = values.d_qk + row * stride,
+                              .dk = d_kv[i],
+                              .dv = d_kv[i] + kv_size,
+                              .past = sequence.position_begin});
+  }
+  kernels::attention_backward(lane, attention_shape(config), backward_rows_,
+                              {.q = stride, .kv = 2 * kv_size, .out = q_size, .dq = stride, .dkv = 2 * kv_size},
+                              nullptr);
+}
+
 }  // namespace jigsaw

@@ -41,6 +41,11 @@ class AttentionPlan {
   };
   // Of whole sequences: each begins at position 0, or where its parent, which does, ends.
   void backward(Lane& lane, const ModelConfig& config, const Backward& values);
+  // Of rows in the midst of their sequences. One layer's keys and values of all positions before the rows' ends are
+  // given as rows [position][k; v], [2 * kv_size] floats each; d_kv[i] gets in the same form what the rows of sequence
+  // i have for positions 0 .. its end, and values.d_qk their dq. values.d_v is not used; no sequence has a parent.
+  void backward_chunks(Lane& lane, const ModelConfig& config, const Backward& values, const float* kv,
+                       std::span<float* const> d_kv);
   // Frees memory that grows with the rows.
   void release_memory() { prefix_sums_.release(); }
 

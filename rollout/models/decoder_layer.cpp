@@ -105,36 +105,52 @@ void rotate_qkv(Lane& lane, const LayerContext& context, const LayerWeights& wei
                 context.plan.positions(), context.cos_sin, false);
 }
 
-void layer_activations(Lane& lane, const LayerContext& context, const LayerWeights& weights,
-                       std::size_t kv_layer_offset, const float* x, const LayerActivations& kept,
-                       const LayerScratch& scratch) {
-  const ModelConfig& config = context.config;
-  const int rows = context.plan.num_rows(), hidden = config.hidden_size, gate_up = 2 * config.intermediate_size;
-  const int qkv = static_cast<int>(qkv_size(config)), q = config.q_size();
-  const float eps = config.rms_norm_eps;
-
-  kernels::rms_norm(lane, rows, hidden, x, hidden, weights.attention_norm, eps, scratch.normed, hidden);
+void layer_before_attention(Lane& lane, const LayerContext& context, const LayerWeights& weights, const float* x,
+                            const LayerActivations& kept, const LayerScratch& scratch) {
+  const int rows = context.plan.num_rows(), hidden = context.config.hidden_size;
+  const int qkv = static_cast<int>(qkv_size(context.config));
+  kernels::rms_norm(lane, rows, hidden, x, hidden, weights.attention_norm, context.config.rms_norm_eps, scratch.normed,
+                    hidden);
   kernels::linear(lane, rows, hidden, qkv, scratch.normed, hidden, weights.qkv, weights.qkv_bias, kept.qkv_raw, qkv);
   rotate_qkv(lane, context, weights, kept.qkv_raw, scratch.qkv);
-  context.plan.run(lane, config, kv_layer_offset, scratch.qkv, kept.attention);
+}
+
+void layer_after_attention(Lane& lane, const LayerContext& context, const LayerWeights& weights, const float* x,
+                           const LayerActivations& kept, const LayerScratch& scratch) {
+  const ModelConfig& config = context.config;
+  const int rows = context.plan.num_rows(), hidden = config.hidden_size, q = config.q_size();
+  const int gate_up = 2 * config.intermediate_size;
   kernels::linear(lane, rows, q, hidden, kept.attention, q, weights.attention_out, nullptr, scratch.projected, hidden);
   kernels::add(lane, static_cast<std::size_t>(rows) * static_cast<std::size_t>(hidden), x, scratch.projected,
                kept.x_mid);
-
-  kernels::rms_norm(lane, rows, hidden, kept.x_mid, hidden, weights.mlp_norm, eps, scratch.normed, hidden);
+  kernels::rms_norm(lane, rows, hidden, kept.x_mid, hidden, weights.mlp_norm, config.rms_norm_eps, scratch.normed,
+                    hidden);
   kernels::linear(lane, rows, hidden, gate_up, scratch.normed, hidden, weights.gate_up, nullptr, kept.gate_up, gate_up);
 }
 
-void layer_forward(Lane& lane, const LayerContext& context, const LayerWeights& weights, std::size_t kv_layer_offset,
-                   const float* x, const LayerActivations& kept, const LayerScratch& scratch, float* x_out) {
-  layer_activations(lane, context, weights, kv_layer_offset, x, kept, scratch);
-  const ModelConfig& config = context.config;
-  const int rows = context.plan.num_rows(), hidden = config.hidden_size, inner = config.intermediate_size;
+void layer_output(Lane& lane, const LayerContext& context, const LayerWeights& weights, const LayerActivations& kept,
+                  const LayerScratch& scratch, float* x_out) {
+  const int rows = context.plan.num_rows(), hidden = context.config.hidden_size;
+  const int inner = context.config.intermediate_size;
   kernels::silu_mul(lane, rows, inner, kept.gate_up, scratch.activated);
   kernels::linear(lane, rows, inner, hidden, scratch.activated, inner, weights.mlp_down, nullptr, scratch.projected,
                   hidden);
   kernels::add(lane, static_cast<std::size_t>(rows) * static_cast<std::size_t>(hidden), kept.x_mid, scratch.projected,
                x_out);
+}
+
+void layer_activations(Lane& lane, const LayerContext& context, const LayerWeights& weights,
+                       std::size_t kv_layer_offset, const float* x, const LayerActivations& kept,
+                       const LayerScratch& scratch) {
+  layer_before_attention(lane, context, weights, x, kept, scratch);
+  context.plan.run(lane, context.config, kv_layer_offset, scratch.qkv, kept.attention);
+  layer_after_attention(lane, context, weights, x, kept, scratch);
+}
+
+void layer_forward(Lane& lane, const LayerContext& context, const LayerWeights& weights, std::size_t kv_layer_offset,
+                   const float* x, const LayerActivations& kept, const LayerScratch& scratch, float* x_out) {
+  layer_activations(lane, context, weights, kv_layer_offset, x, kept, scratch);
+  layer_output(lane, context, weights, kept, scratch, x_out);
 }
 
 }  // namespace jigsaw

@@ -56,6 +56,16 @@ struct LayerScratch {
 // Copies qkv_raw to qkv (unless they are the same) and applies head norms and rope there.
 void rotate_qkv(Lane& lane, const LayerContext& context, const LayerWeights& weights, const float* qkv_raw, float* qkv);
 
+// The layer in the three parts that attention and what is kept cut it into; attention itself stands between the first
+// two. First: x -> kept.qkv_raw, and scratch.qkv.
+void layer_before_attention(Lane& lane, const LayerContext& context, const LayerWeights& weights, const float* x,
+                            const LayerActivations& kept, const LayerScratch& scratch);
+// kept.attention -> kept.x_mid, kept.gate_up.
+void layer_after_attention(Lane& lane, const LayerContext& context, const LayerWeights& weights, const float* x,
+                           const LayerActivations& kept, const LayerScratch& scratch);
+// kept.gate_up -> x_out.
+void layer_output(Lane& lane, const LayerContext& context, const LayerWeights& weights, const LayerActivations& kept,
+                  const LayerScratch& scratch, float* x_out);
 // The layer up to gate_up: all that LayerActivations hold, and not the output.
 void layer_activations(Lane& lane, const LayerContext& context, const LayerWeights& weights,
                        std::size_t kv_layer_offset, const float* x, const LayerActivations& kept,
@@ -79,5 +89,15 @@ struct LayerBackwardScratch {
 void layer_backward(Lane& lane, const LayerContext& context, const LayerWeights& weights,
                     const LayerGradients& gradients, const float* x, const LayerActivations& kept,
                     const LayerScratch& scratch, const LayerBackwardScratch& backward, float* dx);
+
+// The same in two parts, between which attention's backward stands. First: from dx, the gradient of x_out, to
+// backward.d_attention; leaves the gradient of x_mid in dx and what attention saw in scratch.qkv.
+void layer_backward_to_attention(Lane& lane, const LayerContext& context, const LayerWeights& weights,
+                                 const LayerGradients& gradients, const LayerActivations& kept,
+                                 const LayerScratch& scratch, const LayerBackwardScratch& backward, float* dx);
+// From the gradients of q and k in backward.d_qkv_normed and of v in backward.d_qkv to that of x, in dx.
+void layer_backward_from_attention(Lane& lane, const LayerContext& context, const LayerWeights& weights,
+                                   const LayerGradients& gradients, const float* x, const LayerActivations& kept,
+                                   const LayerScratch& scratch, const LayerBackwardScratch& backward, float* dx);
 
 }  // namespace jigsaw

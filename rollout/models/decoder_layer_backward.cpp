@@ -49,28 +49,6 @@ void head_norms_backward(Lane& lane, const LayerContext& context, int heads, con
   }
 }
 
-// scratch.qkv holds q, k, v as attention saw them. Leaves the gradient of qkv_raw in backward.d_qkv.
-void attention_backward(Lane& lane, const LayerContext& context, const LayerWeights& weights,
-                        const LayerGradients& gradients, const LayerActivations& kept, const LayerScratch& scratch,
-                        const LayerBackwardScratch& backward) {
-  const ModelConfig& config = context.config;
-  const Sizes s(context);
-  context.plan.backward(lane, config,
-                        {.qkv = scratch.qkv,
-                         .out = kept.attention,
-                         .d_out = backward.d_attention,
-                         .d_qk = backward.d_qkv_normed,
-                         .d_v = backward.d_qkv});
-  kernels::rope(lane, s.rows, config.num_heads + config.num_kv_heads, config.head_dim, backward.d_qkv_normed, s.qkv,
-                context.plan.positions(), context.cos_sin, true);
-  if (config.qk_norm) {
-    head_norms_backward(lane, context, config.num_heads, weights.q_norm, kept.qkv_raw, backward.d_qkv_normed,
-                        backward.d_qkv, gradients.q_norm);
-    head_norms_backward(lane, context, config.num_kv_heads, weights.k_norm, kept.qkv_raw + s.q,
-                        backward.d_qkv_normed + s.q, backward.d_qkv + s.q, gradients.k_norm);
-  }
-}
-
 }  // namespace
 
 std::size_t LayerBackwardScratch::floats_per_row(const ModelConfig& config) {
@@ -92,20 +70,32 @@ LayerBackwardScratch LayerBackwardScratch::in(float* memory, const ModelConfig& 
   return scratch;
 }
 
-void layer_backward(Lane& lane, const LayerContext& context, const LayerWeights& weights,
-                    const LayerGradients& gradients, const float* x, const LayerActivations& kept,
-                    const LayerScratch& scratch, const LayerBackwardScratch& backward, float* dx) {
+void layer_backward_to_attention(Lane& lane, const LayerContext& context, const LayerWeights& weights,
+                                 const LayerGradients& gradients, const LayerActivations& kept,
+                                 const LayerScratch& scratch, const LayerBackwardScratch& backward, float* dx) {
   const Sizes s(context);
-  const float eps = context.config.rms_norm_eps;
   mlp_backward(lane, context, weights, gradients, kept, scratch, backward, dx);
-
   kernels::linear_backward_weight(lane, s.rows, s.q, s.hidden, kept.attention, s.q, dx, s.hidden,
                                   gradients.attention_out);
   kernels::linear_backward_input(lane, s.rows, s.q, s.hidden, dx, s.hidden, weights.attention_out, backward.d_attention,
                                  s.q, false);
   rotate_qkv(lane, context, weights, kept.qkv_raw, scratch.qkv);
-  attention_backward(lane, context, weights, gradients, kept, scratch, backward);
+}
 
+void layer_backward_from_attention(Lane& lane, const LayerContext& context, const LayerWeights& weights,
+                                   const LayerGradients& gradients, const float* x, const LayerActivations& kept,
+                                   const LayerScratch& scratch, const LayerBackwardScratch& backward, float* dx) {
+  const ModelConfig& config = context.config;
+  const Sizes s(context);
+  const float eps = config.rms_norm_eps;
+  kernels::rope(lane, s.rows, config.num_heads + config.num_kv_heads, config.head_dim, backward.d_qkv_normed, s.qkv,
+                context.plan.positions(), context.cos_sin, true);
+  if (config.qk_norm) {
+    head_norms_backward(lane, context, config.num_heads, weights.q_norm, kept.qkv_raw, backward.d_qkv_normed,
+                        backward.d_qkv, gradients.q_norm);
+    head_norms_backward(lane, context, config.num_kv_heads, weights.k_norm, kept.qkv_raw + s.q,
+                        backward.d_qkv_normed + s.q, backward.d_qkv + s.q, gradients.k_norm);
+  }
   if (gradients.qkv_bias != nullptr) {
     kernels::bias_backward(lane, s.rows, s.qkv, backward.d_qkv, s.qkv, gradients.qkv_bias);
   }
@@ -116,6 +106,19 @@ void layer_backward(Lane& lane, const LayerContext& context, const LayerWeights&
                                  s.hidden, false);
   kernels::rms_norm_backward(lane, s.rows, s.hidden, x, s.hidden, weights.attention_norm, eps, backward.d_normed,
                              s.hidden, dx, s.hidden, true, gradients.attention_norm);
+}
+
+void layer_backward(Lane& lane, const LayerContext& context, const LayerWeights& weights,
+                    const LayerGradients& gradients, const float* x, const LayerActivations& kept,
+                    const LayerScratch& scratch, const LayerBackwardScratch& backward, float* dx) {
+  layer_backward_to_attention(lane, context, weights, gradients, kept, scratch, backward, dx);
+  context.plan.backward(lane, context.config,
+                        {.qkv = scratch.qkv,
+                         .out = kept.attention,
+                         .d_out = backward.d_attention,
+                         .d_qk = backward.d_qkv_normed,
+                         .d_v = backward.d_qkv});
+  layer_backward_from_attention(lane, context, weights, gradients, x, kept, scratch, backward, dx);
 }
 
 }  // namespace jigsaw

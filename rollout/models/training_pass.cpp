@@ -6,6 +6,7 @@
 #include "rollout/kernels/kernels.h"
 #include "rollout/models/attention_plan.h"
 #include "rollout/models/decoder_layer.h"
+#include "rollout/models/pass_memory.h"
 #include "rollout/models/rope_table.h"
 #include "rollout/models/scratch_floats.h"
 #include "rollout/models/training_pack.h"
@@ -16,48 +17,6 @@ namespace {
 
 // Tokens that score() runs at a time, unless a single sequence has more.
 constexpr std::size_t kScoreTokens = 2048;
-
-// Where the layers of a pass put their values: each its own place, or all the same one.
-class PassMemory {
- public:
-  PassMemory(const ModelConfig& config, bool keep_inputs, bool keep_activations)
-      : config_(config), keep_inputs_(keep_inputs), keep_activations_(keep_activations) {}
-
-  void prepare(int rows) {
-    rows_ = rows;
-    inputs_.require(input_floats(config_, rows, keep_inputs_));
-    activations_.require(activation_floats(config_, rows, keep_activations_));
-  }
-  // Input of layer `layer`; of the vocabulary head with layer == num_layers.
-  float* input(int layer) {
-    return inputs_.data() + (keep_inputs_ ? static_cast<std::size_t>(layer) * input_floats(config_, rows_, false) : 0);
-  }
-  LayerActivations activations(int layer) {
-    const std::size_t size = activation_floats(config_, rows_, false);
-    float* begin = activations_.data() + (keep_activations_ ? static_cast<std::size_t>(layer) * size : 0);
-    return LayerActivations::in(begin, config_, rows_);
-  }
-
-  void release() {
-    inputs_.release();
-    activations_.release();
-  }
-
-  static std::size_t input_floats(const ModelConfig& config, int rows, bool keep) {
-    const std::size_t slots = keep ? static_cast<std::size_t>(config.num_layers) + 1 : 1;
-    return slots * static_cast<std::size_t>(rows) * static_cast<std::size_t>(config.hidden_size);
-  }
-  static std::size_t activation_floats(const ModelConfig& config, int rows, bool keep) {
-    const std::size_t slots = keep ? static_cast<std::size_t>(config.num_layers) : 1;
-    return slots * static_cast<std::size_t>(rows) * LayerActivations::floats_per_row(config);
-  }
-
- private:
-  const ModelConfig& config_;
-  bool keep_inputs_, keep_activations_;
-  int rows_ = 0;
-  ScratchFloats inputs_, activations_;
-};
 
 std::size_t block_floats(const ModelConfig& config) {
   return kernels::kv_block_floats(config.num_kv_heads, config.head_dim);
