@@ -27,6 +27,7 @@ struct PipelineSpec {
   int turns = 1;                 // most exchanges of a sample with tools, plus one
   int updates_per_step = 1;      // optimizer updates; each trains an equal run of the step's prompts
   int grad_slots = 1;            // fixed partial sums of an update's gradient
+  int split_tokens = 0;          // longer samples are cut (graph/chunk_pairs.h); 0 = none
   bool needs_reference = false;  // a logprob sub-stage stands between rollout and update
   // Steps by which a rollout's weights are older than in sync mode: a rollout of step s uses those after step
   // s - 1 - staleness, always. 0 = sync, 1 = one_step_off, more = async.

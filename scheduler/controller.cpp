@@ -602,7 +602,10 @@ Status Controller::fill_work(NodeRef ref, wire::Dispatch& dispatch) {
           participants.push_back(worker);
       }
       for (const PeerId worker : participants) work.add_participants(worker);
-      for (const PeerId owner : share_out(ref, work).owners) work.add_slot_owner(owner);
+      const UpdateShares& shares = share_out(ref, work);
+      for (std::size_t i = 0; i < shares.owners.size(); ++i) {
+        i < shares.num_pairs ? work.add_pair_owner(shares.owners[i]) : work.add_slot_owner(shares.owners[i]);
+      }
       return ok_status();
     }
     case SubStageKind::kCheckpoint:

@@ -86,8 +86,9 @@ class Controller {
   // How an update's slots are shared out: the same for all of its participants.
   struct UpdateShares {
     std::uint64_t attempt = 0;
-    std::vector<PeerId> owners{};      // by slot
-    std::vector<TokenSums> samples{};  // by slot
+    std::vector<PeerId> owners{};      // of chunk pairs of long samples, then of slots
+    std::size_t num_pairs = 0;         // of these
+    std::vector<TokenSums> samples{};  // as many: what each trains
   };
   struct PipelineRun {
     std::map<std::int64_t, StepState> steps;  // of the window, those that have begun

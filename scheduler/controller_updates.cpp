@@ -4,6 +4,8 @@
 #include <numeric>
 
 #include "core/log.h"
+#include "core/wire/drawn_tokens.h"
+#include "graph/chunk_pairs.h"
 #include "graph/slot_samples.h"
 #include "scheduler/controller.h"
 #include "scheduler/slot_balance.h"
@@ -15,25 +17,41 @@ const Controller::UpdateShares& Controller::share_out(NodeRef update, const wire
   // Every participant must be told the same, whatever was learnt since the first of them.
   if (run.shares && run.shares->attempt == work.attempt()) return *run.shares;
   UpdateShares& shares = run.shares.emplace(UpdateShares{.attempt = work.attempt()});
-  const int num_slots = plan_.spec(update.pipeline).grad_slots, num_workers = work.participants_size();
-  std::vector<double> predicted_s;
+  const PipelineSpec& spec = plan_.spec(update.pipeline);
+  const int num_slots = spec.grad_slots, num_workers = work.participants_size();
+  const std::vector<int> lengths = trained_lengths(work.trajectories());
+  const std::vector<int> num_pairs = chunk_pairs(lengths, spec.split_tokens);
+  for (std::size_t sample = 0; sample < lengths.size(); ++sample) {
+    if (num_pairs[sample] == 0) continue;
+    TokenSums sums;
+    sums.add(lengths[sample]);
+    const TokenSums of_pair{.tokens = sums.tokens / num_pairs[sample], .squares = sums.squares / num_pairs[sample]};
+    shares.samples.insert(shares.samples.end(), static_cast<std::size_t>(num_pairs[sample]), of_pair);
+  }
+  shares.num_pairs = shares.samples.size();
   for (int slot = 0; slot < num_slots; ++slot) {
     TokenSums& sums = shares.samples.emplace_back();
     const auto [begin, end] = samples_of_slot(work.trajectories_size(), num_slots, slot);
-    for (int sample = begin; sample < end; ++sample) sums.add(work.trajectories(sample).tokens_size());
-    predicted_s.push_back(run.training_work.of(sums));
+    for (int sample = begin; sample < end; ++sample) {
+      if (num_pairs[static_cast<std::size_t>(sample)] == 0) sums.add(work.trajectories(sample).tokens_size());
+    }
   }
+  std::vector<double> predicted_s;
+  for (const TokenSums& sums : shares.samples) predicted_s.push_back(run.training_work.of(sums));
   // Beside others at equal shares an update is held up by no more of their work than it has itself.
   std::vector<double> others_s;
   if (run.training_work.has_observed()) {
     const double even_s = std::accumulate(predicted_s.begin(), predicted_s.end(), 0.0) / num_workers;
     for (const PeerId worker : work.participants()) others_s.push_back(std::min(even_s, others_on(worker)));
   }
-  const std::vector<std::uint32_t> owners = balanced_slot_owners(predicted_s, num_workers, others_s);
-  log_debug("update.shared_out", "pipeline={} update={} workers={} imbalance={:.3f} equal_runs={:.3f}",
-            plan_.spec(update.pipeline).name, work.update(), num_workers, imbalance(predicted_s, owners, num_workers),
-            imbalance(predicted_s, slot_owners(num_slots, num_workers), num_workers));
-  for (const std::uint32_t owner : owners) shares.owners.push_back(work.participants(static_cast<int>(owner) - 1));
+  const auto of_pairs = std::span(predicted_s).first(shares.num_pairs);
+  const auto of_slots = std::span(predicted_s).subspan(shares.num_pairs);
+  const DealtUpdate dealt = deal_update(of_pairs, num_pairs, of_slots, num_workers, others_s);
+  log_debug("update.shared_out", "pipeline={} update={} workers={} chunk_pairs={} imbalance={:.3f}", spec.name,
+            work.update(), num_workers, shares.num_pairs, dealt.imbalance);
+  for (const auto* owners : {&dealt.pair_owners, &dealt.slot_owners}) {
+    for (const std::uint32_t owner : *owners) shares.owners.push_back(work.participants(static_cast<int>(owner) - 1));
+  }
   if (run.training_work.has_observed()) expect_shares(update, shares);
   return shares;
 }
@@ -63,10 +81,10 @@ void Controller::expect_shares(NodeRef update, const UpdateShares& shares) {
 
 TokenSums Controller::trained_by(const UpdateShares& shares, PeerId worker) {
   TokenSums trained;
-  for (std::size_t slot = 0; slot < shares.owners.size(); ++slot) {
-    if (shares.owners[slot] != worker) continue;
-    trained.tokens += shares.samples[slot].tokens;
-    trained.squares += shares.samples[slot].squares;
+  for (std::size_t i = 0; i < shares.owners.size(); ++i) {
+    if (shares.owners[i] != worker) continue;
+    trained.tokens += shares.samples[i].tokens;
+    trained.squares += shares.samples[i].squares;
   }
   return trained;
 }

@@ -17,6 +17,7 @@ struct PackingBenchOptions {
   int num_samples = 64;  // a slot each, so that only the longest of them bounds what can be reached
   double sigma = 0.9;
   int num_batches = 30;
+  int split_tokens = 1024;  // of the last figure
 };
 
 // Work of the busiest worker over the mean, averaged over the batches.
@@ -24,7 +25,8 @@ struct PackingBenchResult {
   double arrival_order = 0;   // equal runs of neighbours
   double by_tokens = 0;       // as if work were tokens
   double by_work = 0;         // as runs do it
-  double longest_sample = 0;  // no placement gets below
+  double longest_sample = 0;  // no placement of whole samples gets below
+  double in_chunks = 0;       // as runs do it with train.split_tokens
 };
 PackingBenchResult run_packing_bench(const PackingBenchOptions& options);
 

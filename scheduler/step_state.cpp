@@ -88,15 +88,12 @@ Status StepState::add_update(int update, const wire::UpdateStats& stats) {
                      std::to_string(step_) + ": " + sum.weights_hash + " and " + stats.weights_hash() +
                      "; memory or CPU of a worker may be faulty: resume from the last checkpoint");
   }
-  if (std::exchange(sum.is_made_again, false)) sum = Update{.stats = {}, .weights_hash = std::move(sum.weights_hash)};
-  wire::UpdateStats added = stats;
-  added.set_entropy_sum(stats.entropy_sum() + sum.stats.entropy_sum());
-  added.set_kl_sum(stats.kl_sum() + sum.stats.kl_sum());
-  added.set_clipped_tokens(stats.clipped_tokens() + sum.stats.clipped_tokens());
-  added.set_num_tokens(stats.num_tokens() + sum.stats.num_tokens());
-  sum.stats = added;
+  if (std::exchange(sum.is_made_again, false)) {
+    sum = Update{.losses = {}, .stats = {}, .weights_hash = std::move(sum.weights_hash)};
+  }
+  for (const wire::LossStats& losses : stats.losses()) sum.losses[losses.place()] = losses;
+  sum.stats = stats;
   sum.weights_hash = stats.weights_hash();
-  sum.loss += stats.loss();
   sum.seen = true;
   return ok_status();
 }
@@ -155,13 +152,17 @@ StepReport StepState::report(const PipelineSpec& spec, Clock::TimePoint now) {
   for (const Update& update : updates_) {
     CHECK(update.seen);
     const double share = 1.0 / static_cast<double>(updates_.size());
-    report.loss += update.loss * share;
+    double loss = 0;
+    for (const auto& [place, losses] : update.losses) {
+      loss += losses.loss();
+      report.entropy += losses.entropy_sum();
+      report.kl += losses.kl_sum();
+      report.clip_share += losses.clipped_tokens();
+      tokens += losses.num_tokens();
+    }
+    report.loss += loss * share;
     report.grad_norm += update.stats.grad_norm() * share;
     report.lr += update.stats.lr() * share;
-    report.entropy += update.stats.entropy_sum();
-    report.kl += update.stats.kl_sum();
-    report.clip_share += update.stats.clipped_tokens();
-    tokens += update.stats.num_tokens();
     report.policy_version = update.stats.policy_version();
     report.weights_hash = update.stats.weights_hash();
   }

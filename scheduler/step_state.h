@@ -66,9 +66,9 @@ class StepState {
   std::set<std::uint32_t> references_;                      // samples that have the reference's log-probs
   std::map<std::uint32_t, wire::PartialRollout> partials_;  // by sample
   struct Update {
-    double loss = 0;
-    wire::UpdateStats stats;   // sums over the workers; norm, rate and hash are the same on each
-    std::string weights_hash;  // as the first worker told it
+    std::map<std::uint32_t, wire::LossStats> losses;  // by place: sums do not depend on who computed what
+    wire::UpdateStats stats;                          // norm, rate and hash are the same on each worker
+    std::string weights_hash;                         // as the first worker told it
     bool seen = false;
     bool is_made_again = false;  // what the next worker tells replaces the sums
   };

@@ -7,6 +7,7 @@
 
 #include "core/files.h"
 #include "core/philox.h"
+#include "graph/chunk_pairs.h"
 #include "rollout/kernels/kernels.h"
 #include "rollout/models/hf_weights.h"
 #include "rollout/models/model_files.h"
@@ -129,11 +130,20 @@ void copy_floats(Lane& lane, std::span<const float> from, std::span<float> to) {
   });
 }
 
-// Gradient-sized buffers that one worker holds while it sums `num_slots` slots by the tree: one a level that is half
-// full, the one just computed, and the whole gradient at the end. Scattered slots take no more: see held_sums_max() in
-// scheduler/slot_balance.h.
-std::size_t num_gradient_buffers(int num_slots) {
-  return std::max<std::size_t>(2, static_cast<std::size_t>(std::bit_width(static_cast<unsigned>(num_slots) - 1)) + 1);
+// Chunk pairs of the longest sample that there can be.
+int pairs_max(const PipelineConfig& config) {
+  return num_chunk_pairs(config.rollout.engine.max_positions, config.train.split_tokens);
+}
+
+// Gradient-sized buffers that one worker holds while it sums slots, and pairs of cut samples, by the tree: one a level
+// that is half full, those just computed, and the whole gradient at the end. Scattered slots take no more: see
+// held_sums_max() in scheduler/slot_balance.h.
+std::size_t num_gradient_buffers(const PipelineConfig& config) {
+  const int num_pairs = pairs_max(config);
+  const int num_cut = std::min(kCutSamplesMax, config.samples_per_step());
+  const auto num_leaves = static_cast<unsigned>(config.train.grad_slots + num_cut * num_pairs);
+  return std::max<std::size_t>(2, static_cast<std::size_t>(std::bit_width(num_leaves - 1)) + 1) +
+         static_cast<std::size_t>(std::max(num_pairs - 1, 0));
 }
 
 // Of one answer, what stands around it has to leave room for it.
@@ -150,6 +160,7 @@ TrainerOptions trainer_options(const PipelineConfig& config) {
           .optimizer = config.train.optimizer,
           .max_positions = config.rollout.engine.max_positions,
           .micro_batch_tokens = config.train.micro_batch_tokens,
+          .num_pairs_max = pairs_max(config),
           .recompute_activations = config.train.recompute_activations};
 }
 
@@ -347,7 +358,7 @@ PipelineMemory PipelineRuntime::memory() const {
   memory.kv = engine_->kv_bytes_total();
   memory.rollout_weights = memory.weights * rollout_copies_.size();
   memory.optimizer = trainer_->state_bytes();
-  memory.gradients = weights_->floats().size_bytes() * num_gradient_buffers(config_.train.grad_slots);
+  memory.gradients = weights_->floats().size_bytes() * num_gradient_buffers(config_);
   memory.activations = trainer_->activation_bytes();
   return memory;
 }
@@ -418,9 +429,8 @@ Result<PipelineMemory> predict_memory(const PipelineConfig& config) {
                                        : block * blocks_per_sequence * static_cast<std::size_t>(engine.max_batch);
   memory.rollout_weights = memory.weights * static_cast<std::size_t>(config.staleness);
   memory.optimizer = flat_bytes * 3;  // the slot's gradient and two moments
-  memory.gradients = flat_bytes * num_gradient_buffers(config.train.grad_slots);
-  memory.activations = TrainingPass::activation_bytes(
-      model, std::max(config.train.micro_batch_tokens, engine.max_positions), config.train.recompute_activations);
+  memory.gradients = flat_bytes * num_gradient_buffers(config);
+  memory.activations = activation_bytes(model, trainer_options(config));
   return memory;
 }
 

@@ -20,6 +20,7 @@
 #include "rollout/tokenizer/tokenizer.h"
 #include "workers/job/job_config.h"
 #include "workers/reduction/gradient_exchange.h"
+#include "workers/reduction/split_exchange.h"
 #include "workers/rewards/reward.h"
 #include "workers/tasks/task.h"
 #include "workers/tools/tool.h"
@@ -85,6 +86,9 @@ class PipelineRuntime {
   GradientExchange& exchange() { return *exchange_; }
   // Between updates: whom gradients are exchanged with has changed.
   void set_exchange(std::unique_ptr<GradientExchange> exchange) { exchange_ = std::move(exchange); }
+  // What workers that train a long sample together send each other; null where there are no others.
+  SplitExchange* split_exchange() { return split_exchange_.get(); }
+  void set_split_exchange(std::unique_ptr<SplitExchange> exchange) { split_exchange_ = std::move(exchange); }
   PipelineMemory memory() const;
 
   // After it, rollouts can use the weights of `version`: copies the trained ones, which must be of that version, unless
@@ -151,6 +155,7 @@ class PipelineRuntime {
   std::unique_ptr<Reward> reward_;
   std::unique_ptr<Tool> tool_;
   std::unique_ptr<GradientExchange> exchange_;
+  std::unique_ptr<SplitExchange> split_exchange_;
   std::unique_ptr<RolloutEngine> engine_;  // after weights and tokenizer, which it refers to
   std::unique_ptr<Trainer> trainer_;
 };

@@ -84,6 +84,7 @@ Status WorkerLoop::serve() {
     JIGSAW_RETURN_IF_ERROR(receive_from_peers());
     JIGSAW_RETURN_IF_ERROR(moves_.serve());
     for (LinkExchange* exchange : link_exchanges_) exchange->serve();
+    for (const auto& runtime : pipelines_) runtime->split_exchange()->serve();
     JIGSAW_RETURN_IF_ERROR(send_heartbeat_if_due());
     JIGSAW_RETURN_IF_ERROR(check_controller());
   }
@@ -165,6 +166,7 @@ Status WorkerLoop::load(const Job& job, const std::vector<std::string>& resume_f
     auto runtime =
         PipelineRuntime::create(config, i < resume_folders.size() ? resume_folders[i] : "", std::move(exchange));
     if (!runtime.ok()) return runtime.error().with_context("pipeline '" + config.name + "'");
+    (*runtime)->set_split_exchange(std::make_unique<SplitExchange>(links_, static_cast<std::uint32_t>(i), clock_));
     memories.push_back((*runtime)->memory());
     JIGSAW_RETURN_IF_ERROR(admit(std::span(job.config.pipelines).first(i + 1), memories));
     pipelines_.push_back(*std::move(runtime));
@@ -382,6 +384,14 @@ void WorkerLoop::handle_peer(PeerId from, const wire::PeerMessage& message) {
     case wire::PeerMessage::kGradient:
       if (message.gradient().pipeline() >= link_exchanges_.size()) break;
       link_exchanges_[message.gradient().pipeline()]->on_part(from, message.gradient());
+      return;
+    case wire::PeerMessage::kSplitRequest:
+      if (message.split_request().pipeline() >= pipelines_.size()) break;
+      pipelines_[message.split_request().pipeline()]->split_exchange()->on_request(from, message.split_request());
+      return;
+    case wire::PeerMessage::kSplit:
+      if (message.split().pipeline() >= pipelines_.size()) break;
+      pipelines_[message.split().pipeline()]->split_exchange()->on_part(from, message.split());
       return;
     default: break;
   }

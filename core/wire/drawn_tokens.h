@@ -1,7 +1,8 @@
-// How many tokens of a completion the policy has drawn.
+// What of a trajectory is trained: the tokens of its completion that the policy has drawn.
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "core/wire/messages.pb.h"
 
@@ -14,6 +15,16 @@ inline std::int64_t num_drawn_tokens(const wire::Trajectory& trajectory) {
     count -= std::int64_t{trajectory.given(i + 1)} - trajectory.given(i);
   }
   return count;
+}
+
+// Tokens of each trajectory, prompts included; 0 where nothing was drawn and so nothing is trained.
+template <typename Trajectories>
+std::vector<int> trained_lengths(const Trajectories& trajectories) {
+  std::vector<int> lengths;
+  for (const wire::Trajectory& trajectory : trajectories) {
+    lengths.push_back(num_drawn_tokens(trajectory) > 0 ? trajectory.tokens_size() : 0);
+  }
+  return lengths;
 }
 
 }  // namespace jigsaw

@@ -38,6 +38,7 @@ struct BenchOptions {
   StepBenchOptions step;
   std::string lengths = "8x64";
   int num_packed_batches = 30;
+  int packing_split_tokens = PackingBenchOptions().split_tokens;
   MigrateBenchOptions migrate;
   std::vector<int> rows{1, 2, 4, 8, 16, 32, 64, 96, 128, 256, 512};
   bool with_peers = true;
@@ -148,6 +149,7 @@ Status bench_step(BenchOptions options) {
                      {"step", i + 1},
                      {"lengths", options.lengths},
                      {"recompute", options.step.recompute_activations},
+                     {"split_tokens", options.step.split_tokens},
                      {"threads", lane.num_threads()},
                      {"tokens", steps[i].num_tokens},
                      {"train_s", steps[i].total_s()},
@@ -163,8 +165,11 @@ Status bench_step(BenchOptions options) {
 Status bench_packing(const BenchOptions& options) {
   for (const auto& [workers, samples, sigma] :
        {std::tuple{2, 64, 0.9}, {4, 64, 0.6}, {8, 128, 0.9}, {8, 64, 0.9}, {8, 64, 1.2}}) {
-    const PackingBenchResult imbalance = run_packing_bench(
-        {.num_workers = workers, .num_samples = samples, .sigma = sigma, .num_batches = options.num_packed_batches});
+    const PackingBenchResult imbalance = run_packing_bench({.num_workers = workers,
+                                                            .num_samples = samples,
+                                                            .sigma = sigma,
+                                                            .num_batches = options.num_packed_batches,
+                                                            .split_tokens = options.packing_split_tokens});
     print_json_line({{"workers", workers},
                      {"samples", samples},
                      {"sigma", sigma},
@@ -172,7 +177,9 @@ Status bench_packing(const BenchOptions& options) {
                      {"imbalance_arrival_order", imbalance.arrival_order},
                      {"imbalance_by_tokens", imbalance.by_tokens},
                      {"imbalance_by_work", imbalance.by_work},
-                     {"bound_of_longest_sample", imbalance.longest_sample}});
+                     {"bound_of_longest_sample", imbalance.longest_sample},
+                     {"split_tokens", options.packing_split_tokens},
+                     {"imbalance_in_chunks", imbalance.in_chunks}});
   }
   return ok_status();
 }
@@ -279,6 +286,8 @@ void add_bench(CLI::App& app, int& exit_code) {
   step->add_option("--micro-batch-tokens", options->step.micro_batch_tokens, "Of one forward and backward")
       ->check(CLI::Range(1, 1 << 20));
   step->add_option("--algorithm", options->step.algorithm, "Name of the algorithm");
+  step->add_option("--split-tokens", options->step.split_tokens, "Longer samples are trained in chunks; 0 = none")
+      ->check(CLI::Range(0, 1 << 20));
   step->add_flag("--recompute", options->step.recompute_activations, "Recompute activations in the backward");
   add_weight_format_option(*step, options->weight_format);
   step->callback([options, &exit_code] { exit_code = exit_code_of(bench_step(*options)); });
@@ -287,6 +296,8 @@ void add_bench(CLI::App& app, int& exit_code) {
       bench->add_subcommand("packing", "Imbalance of an update's work over workers, for long-tailed lengths");
   packing->add_option("--batches", options->num_packed_batches, "Drawn batches; means over them are reported")
       ->check(CLI::Range(1, 100000));
+  packing->add_option("--split-tokens", options->packing_split_tokens, "Samples beyond it can be shared, in chunks")
+      ->check(CLI::Range(16, 1 << 20));
   packing->add_flag("--json", options->json, "Output is JSON lines in any case");
   packing->callback([options, &exit_code] { exit_code = exit_code_of(bench_packing(*options)); });
 

@@ -275,6 +275,7 @@ PipelineSpec to_spec(const PipelineConfig& config, TokenBins bins) {
   spec.turns = config.num_turns();
   spec.updates_per_step = config.train.updates_per_step;
   spec.grad_slots = config.train.grad_slots;
+  spec.split_tokens = config.train.split_tokens;
   spec.needs_reference = config.needs_reference();
   spec.checkpoint_every = config.checkpoint.every;
   spec.checkpoints_kept = config.checkpoint.keep;

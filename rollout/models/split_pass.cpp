@@ -544,4 +544,9 @@ std::size_t SplitPass::memory_bytes(const ModelConfig& config, int num_tokens, i
   return sizeof(float) * (pairs * of_pair + of_all);
 }
 
+std::size_t SplitPass::kept_bytes(const ModelConfig& config, int num_tokens, int num_pairs) {
+  return sizeof(float) * 2 * static_cast<std::size_t>(num_pairs) * static_cast<std::size_t>(num_tokens) *
+         kv_width(config);
+}
+
 }  // namespace jigsaw

@@ -79,6 +79,8 @@ class SplitPass {
 
   // Of a worker that has all pairs, without their gradients; for the memory ledger. It is the most that any has.
   static std::size_t memory_bytes(const ModelConfig& config, int num_tokens, int num_pairs, bool recompute_activations);
+  // Of that, what there still is after release().
+  static std::size_t kept_bytes(const ModelConfig& config, int num_tokens, int num_pairs);
 
  private:
   struct State;

@@ -63,6 +63,19 @@ inline std::string tailed(std::string pipeline) {
   return pipeline;
 }
 
+// One sample of a step is far longer than the others, and cut into chunks that workers share.
+inline std::string long_pipeline() {
+  return R"(- name: long
+  model_config: {family: llama, hidden_size: 32, num_layers: 2, num_heads: 4, num_kv_heads: 2, intermediate_size: 48}
+  task: {name: sort, length_min: 2, length_max: 4, alphabet: "1234"}
+  reward: {type: char_match}
+  algorithm: {name: grpo, beta: 0.02}
+  rollout: {prompts_per_step: 3, group_size: 2, forced_lengths: "3x6,1x260,2x12", max_positions: 280}
+  train: {steps: 8, lr: 1e-3, grad_slots: 2, micro_batch_tokens: 64, split_tokens: 40}
+  checkpoint: {every: 3}
+)";
+}
+
 inline std::string job_text(const std::string& pipelines) { return "seed: 7\nworkers: 1\npipelines:\n" + pipelines; }
 
 }  // namespace jigsaw

@@ -94,8 +94,8 @@ class LossesTest : public testing::Test {
   }
 
   static std::string pipelines() {
-    return sort_pipeline() + reverse_pipeline() + calls_pipeline() + sort_pipeline("ahead") + "  mode: one_step_off\n" +
-           sort_pipeline("async") + "  mode: async\n";
+    return sort_pipeline() + reverse_pipeline() + calls_pipeline() + long_pipeline() + sort_pipeline("ahead") +
+           "  mode: one_step_off\n" + sort_pipeline("async") + "  mode: async\n";
   }
   std::string job_file() { return folder_.file("job.yaml", job_text(longer(pipelines()))); }
 

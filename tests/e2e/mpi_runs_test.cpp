@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <fstream>
+#include <map>
+
 #include "tests/e2e/jigsaw_process.h"
 #include "tests/e2e/job_text.h"
 
@@ -92,6 +95,35 @@ TEST_F(MpiRunsTest, CompletionsThatCallToolsTrainTheSameOnAnyWorkers) {
   EXPECT_EQ(run(job, {"--workers", "0", "--policy", "serial"}, "w0"), reference);
   EXPECT_EQ(run(job, {"--workers", "2"}, "w2"), reference);
   EXPECT_EQ(run(job, {"--workers", "3", "--policy", "greedy_merge"}, "w3"), reference);
+}
+
+// Losses, too, are the same to the bit: the metrics are compared but for what tells of time and place.
+TEST_F(MpiRunsTest, SamplesThatWorkersShareTrainTheSameOnAnyWorkersAndAfterAKill) {
+  const std::string job = folder_.file("job.yaml", job_text(longer(long_pipeline() + sort_pipeline())));
+  const auto losses = [&](const std::string& out) {
+    std::map<std::string, std::vector<double>> values;
+    std::ifstream lines(folder_.path() / out / "metrics.jsonl");
+    for (std::string line; std::getline(lines, line);) {
+      const auto step = nlohmann::json::parse(line);
+      for (const char* key : {"loss", "grad_norm", "entropy", "kl"}) values[step["pipeline"]].push_back(step[key]);
+    }
+    return values;
+  };
+  const Hashes reference = run(job, {"--workers", "1"}, "w1");
+  for (const auto& [workers, policy] :
+       {std::pair("0", "lookahead"), {"2", "lookahead"}, {"3", "greedy"}, {"2", "serial"}}) {
+    const std::string out = std::string("w") + workers + policy;
+    EXPECT_EQ(run(job, {"--workers", workers, "--policy", policy}, out), reference) << out;
+    EXPECT_EQ(losses(out), losses("w1")) << out;
+  }
+  EXPECT_EQ(run(job, {"--workers", "2", "--set", "threads_per_worker=2"}, "threads"), reference);
+  const std::string alone = folder_.file("alone.yaml", job_text(longer(long_pipeline())));
+  EXPECT_EQ(run(alone, {"--workers", "2"}, "alone").at("long"), reference.at("long"));
+  const ProcessOutcome killed =
+      run_jigsaw({"run", job, "--workers", "2", "--out", (folder_.path() / "killed").string(), "--quiet"},
+                 [&](int) { return count_lines(folder_.path() / "killed" / "metrics.jsonl") >= 15; });
+  ASSERT_EQ(killed.exit_code, 128 + 9) << "it ended before the kill: " << killed.err;
+  EXPECT_EQ(run(job, {"--workers", "3", "--resume"}, "killed"), reference);
 }
 
 class StaleMpiRunsTest : public MpiRunsTest, public testing::WithParamInterface<const char*> {};

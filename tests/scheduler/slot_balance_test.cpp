@@ -82,6 +82,46 @@ TEST(SlotBalanceTest, WhoHasOtherWorkGetsLess) {
   EXPECT_TRUE(is_allowed(owners, 2));
 }
 
+TEST(SlotBalanceTest, RunsStayTogether) {
+  const std::vector<double> work = {3, 3, 1, 1, 1, 1, 1, 1};
+  const std::vector<int> runs = {2, 1, 1, 1, 1, 1, 1};
+  const Owners owners = balanced_slot_owners(work, 2, {}, runs);
+  EXPECT_EQ(owners[0], owners[1]);
+  EXPECT_EQ(busiest(work, owners, 2), 6);
+  std::mt19937 generator(5);
+  for (int i = 0; i < 200; ++i) {
+    std::vector<double> drawn;
+    for (int slot = 0; slot < 13; ++slot) drawn.push_back(1.0 + static_cast<double>(generator() % 100));
+    const std::vector<int> lengths = {3, 1, 4, 2, 1, 1, 1};
+    for (const int num_workers : {2, 3, 5}) {
+      const Owners dealt = balanced_slot_owners(drawn, num_workers, {}, lengths);
+      EXPECT_TRUE(is_allowed(dealt, num_workers));
+      for (const auto& [begin, end] : {std::pair(0, 3), std::pair(4, 8), std::pair(8, 10)}) {
+        EXPECT_EQ(
+            std::ranges::count(dealt.begin() + begin, dealt.begin() + end, dealt[static_cast<std::size_t>(begin)]),
+            end - begin);
+      }
+    }
+  }
+}
+
+TEST(SlotBalanceTest, ASampleIsSharedWhenItDominates) {
+  const std::vector<double> slots = {1, 1, 1, 1};
+  const std::vector<int> num_pairs = {0, 2, 0, 2};
+  // Of 24 in all, one of the two has 16.
+  const DealtUpdate shared = deal_update(std::vector{8.0, 8.0, 2.0, 2.0}, num_pairs, slots, 2);
+  EXPECT_NE(shared.pair_owners[0], shared.pair_owners[1]);
+  EXPECT_EQ(shared.pair_owners[2], shared.pair_owners[3]);
+  EXPECT_DOUBLE_EQ(shared.imbalance, 1);
+  // Beside as much other work a worker of its own does as well.
+  const DealtUpdate whole = deal_update(std::vector{2.0, 2.0, 1.5, 1.5}, num_pairs, slots, 2);
+  EXPECT_EQ(whole.pair_owners[0], whole.pair_owners[1]);
+  EXPECT_EQ(whole.pair_owners[2], whole.pair_owners[3]);
+  const DealtUpdate alone = deal_update(std::vector{8.0, 8.0, 2.0, 2.0}, num_pairs, slots, 1);
+  EXPECT_THAT(alone.pair_owners, testing::Each(1u));
+  EXPECT_TRUE(deal_update({}, std::vector{0, 0}, slots, 2).pair_owners.empty());
+}
+
 TEST(SlotBalanceTest, SmallCasesAreWithinATenthOfTheOptimumAndMostlyThere) {
   std::mt19937 generator(3);
   std::lognormal_distribution<double> lengths(0.0, 1.0);

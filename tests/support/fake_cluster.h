@@ -200,7 +200,9 @@ class FakeCluster : public Transport {
     if (dispatch.has_update()) {
       wire::UpdateStats& stats = *done.mutable_update();
       stats.set_policy_version(dispatch.update().update() + 1);
-      stats.set_num_tokens(dispatch.update().trajectories_size() * 2 / num_workers_);
+      wire::LossStats& losses = *stats.add_losses();
+      losses.set_place(worker);
+      losses.set_num_tokens(dispatch.update().trajectories_size() * 2 / num_workers_);
       const bool other = worker == 2 && !other_hash_of_worker_2.empty();
       stats.set_weights_hash(other ? other_hash_of_worker_2 : hash_of(stats.policy_version()));
       versions_[dispatch.pipeline()] = stats.policy_version();

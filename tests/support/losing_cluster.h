@@ -325,7 +325,7 @@ class LosingCluster : public Transport {
     }
     state.weights = std::to_string(std::hash<std::string>()(text));
     stats.set_policy_version(++state.version);
-    stats.set_num_tokens(1);
+    stats.add_losses()->set_num_tokens(1);
     stats.set_weights_hash(state.weights);
   }
 

@@ -130,7 +130,9 @@ Result<StepStats> run_step(PipelineRuntime& runtime, std::int64_t step, Lane& la
   const int num_updates = runtime.config().train.updates_per_step;
   for (int i = 0; i < num_updates; ++i) {
     JIGSAW_ASSIGN_OR_RETURN(const wire::UpdateStats updated, update(runtime, trajectories, i, lane));
-    stats.loss += updated.loss() / num_updates;
+    double loss = 0;
+    for (const wire::LossStats& losses : updated.losses()) loss += losses.loss();
+    stats.loss += loss / num_updates;
     stats.grad_norm += updated.grad_norm() / num_updates;
     stats.weights_hash = updated.weights_hash();
   }

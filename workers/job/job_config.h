@@ -49,6 +49,7 @@ struct TrainConfig {
   int updates_per_step = 1;  // the step's prompts are split into as many optimizer updates
   int grad_slots = 4;        // fixed partial sums of an update's gradient; workers share them out
   int micro_batch_tokens = 2048;
+  int split_tokens = 0;  // longer samples are cut into chunks that workers can share; 0 = none
   bool recompute_activations = false;
   OptimizerConfig optimizer{};
 };

@@ -7,6 +7,11 @@
 #include "core/philox.h"
 
 namespace jigsaw {
+namespace {
+
+constexpr int kSplitTokensMin = 16;  // chunks are not empty, and worth their messages
+
+}  // namespace
 
 std::uint64_t pipeline_seed(std::uint64_t job_seed, std::string_view name) {
   return philox_key(job_seed, XXH3_64bits(name.data(), name.size()), 0);
@@ -45,6 +50,10 @@ std::vector<ConfigProblem> find_problems(const PipelineConfig& pipeline) {
   check_above_0("train", "updates_per_step", train.updates_per_step);
   check_above_0("train", "grad_slots", train.grad_slots);
   check_above_0("train", "micro_batch_tokens", train.micro_batch_tokens);
+  if (train.split_tokens != 0 && train.split_tokens < kSplitTokensMin) {
+    problems.push_back({"train", "split_tokens: " + std::to_string(train.split_tokens) + " is below " +
+                                     std::to_string(kSplitTokensMin) + ", and not 0, which is off"});
+  }
   if (train.updates_per_step > rollout.prompts_per_step) {
     problems.push_back({"train", "updates_per_step: " + std::to_string(train.updates_per_step) +
                                      " updates need as many prompts, but rollout.prompts_per_step is " +

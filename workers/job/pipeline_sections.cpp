@@ -259,6 +259,7 @@ void read_train(YamlSection& yaml, PipelineConfig& pipeline) {
   section.read("updates_per_step", train.updates_per_step, 1, 1 << 16);
   section.read("grad_slots", train.grad_slots, 1, 1024);
   section.read("micro_batch_tokens", train.micro_batch_tokens, 1, 1 << 24);
+  section.read("split_tokens", train.split_tokens, 0, 1 << 24);
   section.read("recompute_activations", train.recompute_activations);
   OptimizerConfig& optimizer = train.optimizer;
   section.read("lr", optimizer.lr, 0, 10);

@@ -78,7 +78,7 @@ void LinkExchange::finish_segment() {
 void LinkExchange::serve() {
   std::erase_if(waiting_, [this](const auto& waiting) { return answer(waiting.first, waiting.second); });
   for (Fetch& fetch : fetches_) ask(fetch);
-  flush();
+  outbox_.flush(links_);
 }
 
 void LinkExchange::ask(Fetch& fetch) {
@@ -94,7 +94,7 @@ void LinkExchange::ask(Fetch& fetch) {
     const std::size_t begin = fetch.range.begin + chunk * kChunkFloats;
     asked.set_offset(begin);
     asked.set_count(static_cast<std::uint32_t>(std::min(kChunkFloats, fetch.range.end - begin)));
-    outbox_.emplace_back(fetch.peer, message.SerializeAsString());
+    outbox_.add(fetch.peer, message.SerializeAsString());
     fetch.asked[chunk] = now;
   };
   for (auto& [chunk, since] : fetch.asked) {
@@ -114,8 +114,7 @@ void LinkExchange::on_request(PeerId from, const wire::GradientRequest& request)
 bool LinkExchange::answer(PeerId to, const wire::GradientRequest& request) {
   if (request.attempt() > work_.attempt) return false;
   if (request.attempt() < work_.attempt || place_of(to) < 0) return true;  // nobody waits for that any more
-  const auto is_for_them = [to](const auto& entry) { return entry.first == to; };
-  if (static_cast<std::size_t>(std::ranges::count_if(outbox_, is_for_them)) >= kAnswersQueued) return false;
+  if (outbox_.count(to) >= kAnswersQueued) return false;
   const float* floats = nullptr;
   Segment there;
   if (request.of_result()) {
@@ -140,7 +139,7 @@ bool LinkExchange::answer(PeerId to, const wire::GradientRequest& request) {
   part.set_level(request.level());
   part.set_offset(begin);
   part.set_floats(floats + (begin - there.begin), count * sizeof(float));
-  outbox_.emplace_back(to, message.SerializeAsString());
+  outbox_.add(to, message.SerializeAsString());
   return true;
 }
 
@@ -161,20 +160,6 @@ void LinkExchange::on_part(PeerId from, const wire::GradientPart& part) {
     ++fetch.num_arrived;
     return;
   }
-}
-
-// A link that is full keeps only its own peer's messages back.
-void LinkExchange::flush() {
-  std::vector<PeerId> full;
-  std::erase_if(outbox_, [&](auto& entry) {
-    auto& [to, bytes] = entry;
-    if (std::ranges::find(full, to) != full.end()) return false;
-    const Status sent = links_.try_send(to, bytes);
-    if (sent.ok()) return true;
-    if (sent.error().code() != ErrorCode::kResourceExhausted) return true;  // asked for again, if it is still wanted
-    full.push_back(to);
-    return false;
-  });
 }
 
 void LinkExchange::abandon() {

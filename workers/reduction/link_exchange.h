@@ -10,7 +10,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -22,6 +21,7 @@
 #include "core/transport/peer_links.h"
 #include "core/wire/peer_messages.pb.h"
 #include "workers/reduction/gradient_exchange.h"
+#include "workers/reduction/link_outbox.h"
 #include "workers/reduction/segment_sum.h"
 
 namespace jigsaw {
@@ -68,7 +68,6 @@ class LinkExchange : public GradientExchange {
   void ask(Fetch& fetch);
   void finish_segment();
   bool answer(PeerId to, const wire::GradientRequest& request);
-  void flush();
   int place_of(PeerId worker) const;
   int count() const { return static_cast<int>(work_.participants.size()); }
 
@@ -86,7 +85,7 @@ class LinkExchange : public GradientExchange {
   AlignedFloats result_;
   std::vector<Fetch> fetches_;
   std::vector<std::pair<PeerId, wire::GradientRequest>> waiting_;  // requests
-  std::deque<std::pair<PeerId, std::string>> outbox_;
+  LinkOutbox outbox_;
 };
 
 }  // namespace jigsaw

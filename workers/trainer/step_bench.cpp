@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <numeric>
 #include <utility>
 
 #include "core/philox.h"
+#include "graph/chunk_pairs.h"
+#include "workers/trainer/slot_tree.h"
 #include "workers/trainer/trainer.h"
 
 namespace jigsaw {
@@ -45,6 +48,41 @@ std::vector<TrainingSample> random_samples(const StepBenchOptions& options, int 
   return samples;
 }
 
+// Leaves the gradient of all in that of the slot.
+Status train_batch(Lane& lane, Trainer& trainer, const std::vector<TrainingSample>& samples,
+                   const BatchAdvantages& advantages, int split_tokens) {
+  std::vector<int> lengths;
+  for (const TrainingSample& sample : samples) lengths.push_back(static_cast<int>(sample.tokens.size()));
+  const std::vector<int> num_pairs = chunk_pairs(lengths, split_tokens);
+  std::vector<AlignedFloats> gradients;
+  SlotBatch batch{0, {}, {}, advantages.num_samples, advantages.num_tokens};
+  for (std::size_t i = 0; i < samples.size(); ++i) {
+    if (num_pairs[i] == 0) {
+      batch.samples.push_back(samples[i]);
+      batch.advantages.push_back(advantages.per_token[i]);
+      continue;
+    }
+    std::vector<int> pairs(static_cast<std::size_t>(num_pairs[i]));
+    std::iota(pairs.begin(), pairs.end(), 0);
+    JIGSAW_ASSIGN_OR_RETURN(const std::unique_ptr<SplitSample> split,
+                            trainer.begin_split({.name = "sample " + std::to_string(i),
+                                                 .sample = samples[i],
+                                                 .advantages = advantages.per_token[i],
+                                                 .num_samples_total = advantages.num_samples,
+                                                 .num_tokens_total = advantages.num_tokens,
+                                                 .chunk_begins = chunk_begins(lengths[i], num_pairs[i]),
+                                                 .pairs = pairs}));
+    while (!split->done()) JIGSAW_RETURN_IF_ERROR(split->run_quantum(lane));
+    for (std::size_t pair = 0; pair < pairs.size(); ++pair) gradients.push_back(split->take_gradient(pair));
+  }
+  trainer.begin_slot(std::move(batch));
+  for (bool has_more = true; has_more;) {
+    JIGSAW_ASSIGN_OR_RETURN(has_more, trainer.run_micro_batch(lane));
+  }
+  for (const AlignedFloats& gradient : gradients) add_slot(lane, trainer.slot_gradient(), gradient.span());
+  return ok_status();
+}
+
 }  // namespace
 
 Result<std::vector<StepTiming>> time_training_steps(Lane& lane, PolicyWeights& weights,
@@ -65,14 +103,8 @@ Result<std::vector<StepTiming>> time_training_steps(Lane& lane, PolicyWeights& w
   for (int step = 0; step < options.num_steps; ++step) {
     StepTiming& timing = timings.emplace_back();
     for (const TrainingSample& sample : samples) timing.num_tokens += static_cast<std::int64_t>(sample.tokens.size());
-    SlotBatch batch{0, samples, advantages.per_token, advantages.num_samples, advantages.num_tokens};
-
     const auto begin = std::chrono::steady_clock::now();
-    trainer->begin_slot(std::move(batch));
-    for (bool is_done = false; !is_done;) {
-      JIGSAW_ASSIGN_OR_RETURN(const bool has_more, trainer->run_micro_batch(lane));
-      is_done = !has_more;
-    }
+    JIGSAW_RETURN_IF_ERROR(train_batch(lane, *trainer, samples, advantages, options.split_tokens));
     const auto trained = std::chrono::steady_clock::now();
     JIGSAW_RETURN_IF_ERROR(trainer->apply_update(lane, trainer->slot_gradient()));
     timing.forward_backward_s = Seconds(trained - begin).count();

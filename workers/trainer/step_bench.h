@@ -19,6 +19,7 @@ struct StepBenchOptions {
   int num_steps = 3;
   int micro_batch_tokens = 2048;
   bool recompute_activations = false;
+  int split_tokens = 0;    // longer samples are trained in chunks, all on this machine; 0 = none
   std::uint64_t seed = 1;  // draws tokens and rewards
 };
 

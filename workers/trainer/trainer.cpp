@@ -1,7 +1,6 @@
 #include "workers/trainer/trainer.h"
 
 #include <algorithm>
-#include <cmath>
 #include <optional>
 #include <utility>
 
@@ -9,8 +8,8 @@
 #include "rollout/models/training_pass.h"
 #include "workers/trainer/adamw_optimizer.h"
 #include "workers/trainer/micro_batches.h"
+#include "workers/trainer/pack_loss.h"
 #include "workers/trainer/sample_checks.h"
-#include "workers/trainer/torch_functions.h"
 
 namespace jigsaw {
 namespace {
@@ -56,6 +55,14 @@ class TorchTrainer final : public Trainer {
   SlotResult slot_result() const override { return result_; }
   std::span<float> slot_gradient() override { return gradient_.span(); }
 
+  Result<std::unique_ptr<SplitSample>> begin_split(SplitBatch batch) override {
+    JIGSAW_RETURN_IF_ERROR(check_for_model(batch.name, batch.sample, limits_of(weights_)));
+    JIGSAW_RETURN_IF_ERROR(check_for_loss(batch.name, options_.algorithm, batch.sample, batch.advantages));
+    pass_.release_memory();
+    return std::make_unique<SplitSample>(weights_, options_.algorithm, std::move(batch),
+                                         options_.recompute_activations);
+  }
+
   Result<UpdateStats> apply_update(Lane& lane, std::span<const float> gradient) override {
     JIGSAW_ASSIGN_OR_RETURN(const AdamwOptimizer::StepStats step, optimizer_.step(lane, gradient));
     weights_.round(lane);
@@ -99,10 +106,7 @@ class TorchTrainer final : public Trainer {
   std::size_t state_bytes() const override {
     return sizeof(float) * gradient_.size() + AdamwOptimizer::state_bytes(weights_.layout());
   }
-  std::size_t activation_bytes() const override {
-    const int pack_tokens_max = std::max(options_.micro_batch_tokens, options_.max_positions);
-    return TrainingPass::activation_bytes(weights_.config(), pack_tokens_max, options_.recompute_activations);
-  }
+  std::size_t activation_bytes() const override { return jigsaw::activation_bytes(weights_.config(), options_); }
 
  private:
   SampleLimits limits_of(const PolicyWeights& weights) const {
@@ -124,7 +128,6 @@ class TorchTrainer final : public Trainer {
 
   // Adds the pack's loss to the result and its gradient to the buffer.
   Status train_pack(Lane& lane, const MicroBatch& pack) {
-    JIGSAW_ASSIGN_OR_RETURN(const TorchFunctions* const torch, torch_functions());
     std::vector<LossSample> loss_samples;
     std::size_t num_tokens = 0;
     for (const std::size_t i : pack.samples) {
@@ -138,22 +141,8 @@ class TorchTrainer final : public Trainer {
         .weights = std::as_const(weights_).floats(),
         .forward = [&] { return pass_.forward(lane, sequences, entropies); },
         .backward = [&](std::span<const float> dlogp) { pass_.backward(lane, dlogp, gradient_.span()); }};
-    const LossDenominators denominators{slot_.num_samples_total, slot_.num_tokens_total};
-    const Result<PackLoss> pack_loss = torch->differentiate(options_.algorithm, denominators, pass, loss_samples);
-    if (!pack_loss.ok()) return pack_loss.error().with_context(slot_name());
-    const auto& [loss, counts] = *pack_loss;
-    if (!std::isfinite(loss)) {
-      return Error(ErrorCode::kInvalidArgument,
-                   slot_name() + ": the loss is " + std::to_string(loss) +
-                       "; a log-prob of these samples is far from old_logprobs or ref_logprobs, or the weights have "
-                       "diverged: lower lr, or sample with the current policy");
-    }
-    result_.loss += loss;
-    for (const float entropy : entropies) result_.entropy_sum += entropy;
-    result_.kl_sum += counts.kl_sum;
-    result_.clipped_tokens += counts.clipped_tokens;
-    result_.num_tokens += static_cast<std::int64_t>(num_tokens);
-    return ok_status();
+    return add_pack_loss(slot_name(), options_.algorithm, {slot_.num_samples_total, slot_.num_tokens_total}, pass,
+                         loss_samples, entropies, result_);
   }
 
   PolicyWeights& weights_;
@@ -170,6 +159,15 @@ class TorchTrainer final : public Trainer {
 };
 
 }  // namespace
+
+std::size_t activation_bytes(const ModelConfig& model, const TrainerOptions& options) {
+  const bool recompute = options.recompute_activations;
+  const int pack_tokens_max = std::max(options.micro_batch_tokens, options.max_positions);
+  const std::size_t of_pack = TrainingPass::activation_bytes(model, pack_tokens_max, recompute);
+  if (options.num_pairs_max == 0) return of_pack;
+  return SplitPass::kept_bytes(model, options.max_positions, options.num_pairs_max) +
+         std::max(of_pack, SplitPass::memory_bytes(model, options.max_positions, options.num_pairs_max, recompute));
+}
 
 Result<std::unique_ptr<Trainer>> Trainer::create(PolicyWeights& weights, const TrainerOptions& options) {
   JIGSAW_RETURN_IF_ERROR(validate(options.algorithm));

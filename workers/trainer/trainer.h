@@ -20,6 +20,8 @@
 #include "workers/trainer/advantages.h"
 #include "workers/trainer/algorithm_config.h"
 #include "workers/trainer/optimizer_config.h"
+#include "workers/trainer/slot_batch.h"
+#include "workers/trainer/split_sample.h"
 #include "workers/trainer/training_sample.h"
 
 namespace jigsaw {
@@ -29,20 +31,8 @@ struct TrainerOptions {
   OptimizerConfig optimizer;
   int max_positions = 2048;       // longest sample, prompt and completion
   int micro_batch_tokens = 2048;  // bound of one pack; a longer sample is a pack of its own
+  int num_pairs_max = 0;          // chunk pairs of a sample of max_positions, for activation_bytes(); 0: none is cut
   bool recompute_activations = false;
-};
-
-// One slot's part of a step's batch; indices into the batch given to compute_advantages.
-struct SlotBatch {
-  int slot = 0;
-  std::vector<TrainingSample> samples;                       // in index order
-  std::vector<std::vector<double>> advantages;               // per sample and token
-  std::int64_t num_samples_total = 0, num_tokens_total = 0;  // denominators of the whole batch
-};
-struct SlotResult {
-  double loss = 0;                                         // this slot's share of the batch loss (they add up)
-  double entropy_sum = 0, kl_sum = 0, clipped_tokens = 0;  // sums over the slot's tokens
-  std::int64_t num_tokens = 0;
 };
 
 struct UpdateStats {
@@ -66,6 +56,10 @@ class Trainer {
   // The current slot's gradient, in the layout's flat form; valid until the next begin_slot.
   virtual std::span<float> slot_gradient() = 0;
 
+  // Begins a sample that is split; between slots. It reads this trainer's weights until it is done, and takes memory of
+  // its own: what slots had is freed. Fails as a slot's first call does.
+  virtual Result<std::unique_ptr<SplitSample>> begin_split(SplitBatch batch) = 0;
+
   // Clips, steps AdamW with the fully reduced gradient, rounds the weights anew where passes read them rounded, and
   // advances the version. A gradient that is not finite is an
   // error and changes nothing.
@@ -84,9 +78,13 @@ class Trainer {
   // Frees the memory of activations; the next micro-batch or score() takes it again. Not within a slot.
   virtual void release_memory() = 0;
 
-  // Bytes of gradients and moments, and of the activations of one micro-batch; for the memory ledger.
+  // Bytes of gradients and moments, and of the activations of one micro-batch or split sample, without the gradients of
+  // its pairs; for the memory ledger.
   virtual std::size_t state_bytes() const = 0;
   virtual std::size_t activation_bytes() const = 0;
 };
+
+// Trainer::activation_bytes() of a model that is not loaded yet.
+std::size_t activation_bytes(const ModelConfig& model, const TrainerOptions& options);
 
 }  // namespace jigsaw

@@ -4,6 +4,7 @@
 #include "tests/fuzz/quiet_protobuf.h"
 #include "tests/support/fake_clock.h"
 #include "workers/reduction/link_exchange.h"
+#include "workers/reduction/split_exchange.h"
 
 namespace jigsaw::fuzz {
 namespace {
@@ -35,8 +36,8 @@ class FullLinks : public PeerLinks {
 
 }  // namespace
 
-// Frames of peers 1 to 4 while worker 1 exchanges a gradient with 2 and 3: each a byte of who sends it, and the frame
-// behind its length.
+// Frames of peers 1 to 4 while worker 1 exchanges a gradient with 2 and 3, and trains a sample with 2: each a byte of
+// who sends it, and the frame behind its length.
 void gradient_message(std::string_view bytes) {
   quiet_protobuf();
   InputCutter input(bytes);
@@ -48,6 +49,11 @@ void gradient_message(std::string_view bytes) {
   sum.add(lane, {0, 0}, AlignedFloats(kFloats));
   CHECK(
       exchange.start({.owners = {1, 2, 3, 2}, .participants = {1, 2, 3}, .attempt = 1}, std::move(sum), kFloats).ok());
+  SplitExchange split(links, 0, clock);
+  split.begin(1, {1, 2, 3});
+  std::vector<float> made(kFloats), wanted(kFloats);
+  split.publish({0, {SplitItem::Kind::kKeysValues, 0, 0, 0}}, made);
+  split.fetch(2, {0, {SplitItem::Kind::kScores, 0, 1, 1}}, wanted);
   while (!input.empty()) {
     const PeerId from = 1 + input.byte() % 4;
     const auto frame = decode_peer_frame(input.part());
@@ -55,6 +61,9 @@ void gradient_message(std::string_view bytes) {
     if (frame.ok() && frame->message.has_gradient_request()) {
       exchange.on_request(from, frame->message.gradient_request());
     }
+    if (frame.ok() && frame->message.has_split()) split.on_part(from, frame->message.split());
+    if (frame.ok() && frame->message.has_split_request()) split.on_request(from, frame->message.split_request());
+    split.serve();
     const auto gradient = exchange.poll();
     if (gradient.ok() && *gradient) CHECK((*gradient)->size() == kFloats);
     clock.advance(std::chrono::milliseconds(300));

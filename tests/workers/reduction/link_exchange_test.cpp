@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <deque>
 #include <memory>
 #include <random>
 #include <utility>
@@ -12,6 +11,7 @@
 
 #include "core/philox.h"
 #include "tests/support/fake_clock.h"
+#include "tests/workers/reduction/fake_network.h"
 #include "workers/trainer/slot_tree.h"
 
 namespace jigsaw {
@@ -19,40 +19,6 @@ namespace {
 
 // Of three segments with more than a chunk each, and an end that fills no chunk.
 constexpr std::size_t kFloats = 4 * LinkExchange::kChunkFloats + 37;
-
-struct Message {
-  PeerId from, to;
-  wire::PeerMessage content;
-};
-using Network = std::deque<Message>;
-
-// Takes `room` messages until the network has carried some.
-class FakeLinks : public PeerLinks {
- public:
-  FakeLinks(PeerId self, Network& network) : self_(self), network_(network) {}
-  std::string endpoint() const override { return ""; }
-  std::string public_key() const override { return ""; }
-  Status set_peers(std::span<const PeerAddress>) override { return ok_status(); }
-  Status try_send(PeerId to, std::string& bytes) override {
-    if (network_.size() >= 6) return Error(ErrorCode::kResourceExhausted, "full");
-    Message message{self_, to, {}};
-    EXPECT_TRUE(message.content.ParseFromString(std::exchange(bytes, "")));
-    network_.push_back(std::move(message));
-    return ok_status();
-  }
-  Status try_send_shared(PeerId to, std::shared_ptr<const std::string> bytes) override {
-    std::string copy = *bytes;
-    return try_send(to, copy);
-  }
-  Result<std::optional<ReceivedMessage>> receive(std::chrono::milliseconds) override {
-    return std::optional<ReceivedMessage>();
-  }
-  std::size_t num_dropped() const override { return 0; }
-
- private:
-  PeerId self_;
-  Network& network_;
-};
 
 AlignedFloats slot_gradient(int slot) {
   AlignedFloats gradient(kFloats);
