@@ -120,6 +120,23 @@ TEST_F(LossesTest, AKilledWorkerChangesNothing) {
   EXPECT_EQ(twice.summary["workers_lost"], 2);
 }
 
+// Moments of a step in which two workers share its long sample, as far as the log tells.
+TEST_F(LossesTest, AWorkerKilledWhileItSharesASampleChangesNothing) {
+  const std::string job = folder_.file("job.yaml", job_text(longer(long_pipeline())));
+  const Run reference = run(job, 3, {});
+  int num_updates = 0;
+  for (const int after_ms : {0, 25, 50, 75, 100, 125}) {
+    const Run killed = run(job, 3,
+                           {{.signal = SIGKILL,
+                             .rank = 1 + after_ms % 3,
+                             .after_steps = 3,
+                             .after = std::chrono::milliseconds(after_ms)}});
+    expect_same(killed, reference, "killed after " + std::to_string(after_ms) + " ms");
+    if (killed.outcome.err.find("doing=\"update") != std::string::npos) ++num_updates;
+  }
+  EXPECT_GT(num_updates, 0);
+}
+
 TEST_F(LossesTest, AStoppedWorkerIsGivenUp) {
   const std::string job = job_file();
   const Run reference = run(job, 2, {});
@@ -202,7 +219,7 @@ TEST_F(ChaosTest, RandomKillsAndStopsChangeNothing) {
   ASSERT_EQ(reference.outcome.exit_code, 0) << reference.outcome.err;
   int steps = 0;
   for (const auto& [name, hashes] : reference.hashes) steps += static_cast<int>(hashes.size());
-  ASSERT_EQ(steps, 5 * 8);
+  ASSERT_EQ(steps, 6 * 8);
   const int blows_wanted = number_of("JIGSAW_CHAOS_BLOWS", 4);
   int num_blows = 0, num_lost = 0, num_joined = 0, rounds = 0;
   for (; num_blows < blows_wanted && rounds < 4 * blows_wanted; ++rounds) {
