@@ -17,7 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-constexpr std::chrono::minutes kPatience{3};
+constexpr std::chrono::minutes kRunMax{3 * kPatience};
 
 class ControlTest : public testing::Test {
  protected:
@@ -35,7 +35,7 @@ class ControlTest : public testing::Test {
     std::vector<std::string> arguments = {"run", job, "--workers", "2", "--out", path(out), "--json", "--quiet"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     Run run;
-    run.outcome = run_process(program(std::move(arguments)), nullptr, kPatience);
+    run.outcome = run_process(program(std::move(arguments)), nullptr, kRunMax);
     run.summary = last_json_line(run.outcome.out);
     return run;
   }
@@ -50,7 +50,7 @@ class ControlTest : public testing::Test {
   }
   nlohmann::json status(const std::string& out) { return last_json_line(ctl({"status", path(out)}).out); }
   bool await(const std::function<bool()>& condition) {
-    const auto deadline = std::chrono::steady_clock::now() + kPatience;
+    const auto deadline = std::chrono::steady_clock::now() + kRunMax;
     while (!condition()) {
       if (std::chrono::steady_clock::now() > deadline) return false;
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -88,13 +88,13 @@ TEST_F(ControlTest, PausingJoiningAndLosingWorkersTrainsTheSame) {
   std::atomic<bool> kill_second{false};
   ProcessOutcome first, second;
   std::jthread first_joiner([&] {
-    first = run_process(program({"worker", "--join", path("steered"), "--threads", "1"}), nullptr, kPatience);
+    first = run_process(program({"worker", "--join", path("steered"), "--threads", "1"}), nullptr, kRunMax);
   });
   EXPECT_TRUE(await_worker("steered", 3, "working"));
   EXPECT_EQ(ctl({"resume", path("steered"), "ahead"}).exit_code, 0);
   std::jthread second_joiner([&] {
     second = run_process(
-        program({"worker", "--join", path("steered")}), [&](int) { return kill_second.load(); }, kPatience);
+        program({"worker", "--join", path("steered")}), [&](int) { return kill_second.load(); }, kRunMax);
   });
   EXPECT_TRUE(await_worker("steered", 4, "working"));
   EXPECT_EQ(ctl({"resume", path("steered"), "sort"}).exit_code, 0);
@@ -149,7 +149,7 @@ TEST_F(ControlTest, AddedPipelinesTrainAsIfTheyHadBeenThereFromTheStart) {
   std::jthread running([&] {
     killed.outcome = run_process(
         program({"run", job, "--workers", "2", "--out", path("out"), "--quiet"}), [&](int) { return kill.load(); },
-        kPatience);
+        kRunMax);
   });
   ASSERT_TRUE(await([&] { return count_lines(path("out/metrics.jsonl")) >= 2; }));
   EXPECT_EQ(ctl({"pause", path("out"), "sort"}).exit_code, 0);
@@ -167,7 +167,7 @@ TEST_F(ControlTest, AddedPipelinesTrainAsIfTheyHadBeenThereFromTheStart) {
   // A joiner is told of them as well.
   ProcessOutcome joiner;
   std::jthread joining([&] {
-    joiner = run_process(program({"worker", "--join", path("out"), "--threads", "1"}), nullptr, kPatience);
+    joiner = run_process(program({"worker", "--join", path("out"), "--threads", "1"}), nullptr, kRunMax);
   });
   EXPECT_TRUE(await_worker("out", 3, "working"));
   ASSERT_TRUE(await([&] { return count_lines(path("out/metrics.jsonl"), "\"ahead\"") >= 4; }));

@@ -10,6 +10,9 @@
 
 namespace jigsaw {
 
+// Bounds of time are for the program at full speed; under a sanitizer they are this many times longer.
+inline constexpr int kPatience = JIGSAW_PATIENCE;
+
 struct ProcessOutcome {
   int exit_code = -1;  // 128 + signal when killed
   std::string out, err;
@@ -28,10 +31,10 @@ class TestFolder {
 };
 
 // Runs argv in a session of its own. `watch` is called again and again with the child's session; true means: kill -9
-// everything in it now. Fails the test after `limit`.
+// everything in it now. Fails the test after `limit`, and when a process in it had something reported by a sanitizer.
 using Watch = std::function<bool(int session)>;
 ProcessOutcome run_process(const std::vector<std::string>& argv, const Watch& watch = nullptr,
-                           std::chrono::seconds limit = std::chrono::seconds(120));
+                           std::chrono::seconds limit = std::chrono::seconds(120 * kPatience));
 // `jigsaw ARGS..`
 ProcessOutcome run_jigsaw(std::vector<std::string> arguments, const Watch& watch = nullptr);
 
