@@ -207,7 +207,8 @@ std::vector<std::uint32_t> balanced_slot_owners(std::span<const double> work, in
   };
   Assignment equal_runs = assigned(slot_owners(static_cast<int>(work.size()), num_workers));
   // What stays together moves the borders between workers.
-  if (runs.size() < work.size() && !equal_runs.is_allowed()) equal_runs = assigned(std::vector<std::uint32_t>(work.size(), 1));
+  if (runs.size() < work.size() && !equal_runs.is_allowed())
+    equal_runs = assigned(std::vector<std::uint32_t>(work.size(), 1));
   Assignment best = packed_nodes(work, runs, loads, equal_runs);
   best.improve();
   Assignment improved_runs = equal_runs;

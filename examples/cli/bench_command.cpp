@@ -155,6 +155,7 @@ Status bench_step(BenchOptions options) {
                      {"train_s", steps[i].total_s()},
                      {"forward_backward_s", steps[i].forward_backward_s},
                      {"update_s", steps[i].update_s},
+                     {"longest_quantum_s", steps[i].longest_quantum_s},
                      {"peak_rss_mib", peak_rss_mib()},
                      {"kernels", kernels::variant_name()}});
   }

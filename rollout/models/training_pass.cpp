@@ -25,11 +25,12 @@ std::size_t block_floats(const ModelConfig& config) {
 }  // namespace
 
 struct TrainingPass::State {
-  State(const PolicyWeights& policy, int positions, bool recompute)
+  State(const PolicyWeights& policy, int positions, bool recompute, std::int64_t products_of_step)
       : weights(policy),
         config(policy.config()),
         max_positions(positions),
         recompute_activations(recompute),
+        step_products(products_of_step),
         cos_sin(make_rope_table(config.rope, config.head_dim, positions)),
         head(policy),
         kept(config, true, !recompute),
@@ -44,12 +45,38 @@ struct TrainingPass::State {
   void plan_for(const TrainingPack& rows_of) {
     plan_attention(rows_of, kv.require(rows_of.num_kv_blocks() * block_floats(config)), block_floats(config), plan);
   }
-  void run_layers(Lane& lane, const TrainingPack& rows_of, PassMemory& memory);
+  void run_layer(Lane& lane, const TrainingPack& rows_of, PassMemory& memory, int layer);
+  void run_layer_backward(Lane& lane, int layer);
+
+  // Units of work: the layers and the chunks of the vocabulary. Returns true when all `num_units` are done.
+  template <typename ProductsOf, typename Run>
+  bool run_step(int num_units, const ProductsOf& products_of, const Run& run) {
+    plan_for(pack);  // score() may have had another one meanwhile
+    std::int64_t products = 0;
+    for (; next_unit < num_units; ++next_unit) {
+      products += products_of(next_unit);
+      if (products > step_products && products > products_of(next_unit)) return false;
+      run(next_unit);
+    }
+    return true;
+  }
+  int num_units() const { return pack.num_logits() == 0 ? 0 : config.num_layers + head.num_chunks(pack); }
+  // Of a layer, without attention, and of a chunk of the vocabulary.
+  std::int64_t layer_products() const {
+    const std::int64_t hidden = config.hidden_size;
+    const std::int64_t of_row = hidden * (2 * config.q_size() + 2 * config.kv_size() + 3 * config.intermediate_size);
+    return pack.num_rows() * of_row;
+  }
+  std::int64_t chunk_products() const {
+    return std::int64_t{pack.num_logits()} / head.num_chunks(pack) * config.hidden_size * config.vocab_size;
+  }
+  float* dx() { return backward_scratch.data(); }  // [rows][H]
 
   const PolicyWeights& weights;
   const ModelConfig& config;
   const int max_positions;
   const bool recompute_activations;
+  const std::int64_t step_products;
   const std::vector<float> cos_sin;
   VocabularyHead head;
   AttentionPlan plan;
@@ -57,30 +84,50 @@ struct TrainingPass::State {
   PassMemory passing;  // of score()
   ScratchFloats layer_scratch, backward_scratch, kv;
   // Of the last forward().
+  enum class Phase { kIdle, kForward, kAwaitsBackward, kBackward };
+  Phase phase = Phase::kIdle;
+  int next_unit = 0;
   TrainingPack pack;
   std::vector<kernels::LogSoftmaxStats> stats;
-  bool awaits_backward = false;
+  std::vector<float> logprobs, entropies, dlogp;
+  std::span<float> gradients;
 };
 
-void TrainingPass::State::run_layers(Lane& lane, const TrainingPack& rows_of, PassMemory& memory) {
-  memory.prepare(rows_of.num_rows());
-  plan_for(rows_of);
-  const LayerScratch scratch = scratch_for(rows_of.num_rows());
-  kernels::embed(lane, rows_of.tokens, config.hidden_size, weights.matrix(weights.layout().embedding()),
-                 memory.input(0));
-  for (int layer = 0; layer < config.num_layers; ++layer) {
-    layer_forward(lane, context(), layer_weights(weights, layer), 0, memory.input(layer), memory.activations(layer),
-                  scratch, memory.input(layer + 1));
+void TrainingPass::State::run_layer(Lane& lane, const TrainingPack& rows_of, PassMemory& memory, int layer) {
+  if (layer == 0) {
+    kernels::embed(lane, rows_of.tokens, config.hidden_size, weights.matrix(weights.layout().embedding()),
+                   memory.input(0));
+  }
+  layer_forward(lane, context(), layer_weights(weights, layer), 0, memory.input(layer), memory.activations(layer),
+                scratch_for(rows_of.num_rows()), memory.input(layer + 1));
+}
+
+void TrainingPass::State::run_layer_backward(Lane& lane, int layer) {
+  const int rows = pack.num_rows();
+  const std::size_t dx_floats = static_cast<std::size_t>(rows) * static_cast<std::size_t>(config.hidden_size);
+  const LayerBackwardScratch backward = LayerBackwardScratch::in(dx() + dx_floats, config, rows);
+  const LayerScratch scratch = scratch_for(rows);
+  const LayerWeights its_weights = layer_weights(weights, layer);
+  const LayerActivations activations = kept.activations(layer);
+  if (recompute_activations) {
+    layer_activations(lane, context(), its_weights, 0, kept.input(layer), activations, scratch);
+  }
+  layer_backward(lane, context(), its_weights, layer_gradients(weights.layout(), layer, gradients.data()),
+                 kept.input(layer), activations, scratch, backward, dx());
+  if (layer == 0) {
+    kernels::embed_backward(lane, pack.tokens, config.hidden_size, dx(),
+                            gradients.data() + weights.layout().parameter(weights.layout().embedding()).offset);
   }
 }
 
-TrainingPass::TrainingPass(const PolicyWeights& weights, int max_positions, bool recompute_activations)
-    : state_(std::make_unique<State>(weights, max_positions, recompute_activations)) {}
+TrainingPass::TrainingPass(const PolicyWeights& weights, int max_positions, bool recompute_activations,
+                           std::int64_t step_products)
+    : state_(std::make_unique<State>(weights, max_positions, recompute_activations, step_products)) {}
 
 TrainingPass::~TrainingPass() = default;
 
 void TrainingPass::release_memory() {
-  CHECK_MSG(!state_->awaits_backward, "memory is released between forward and backward");
+  state_->phase = State::Phase::kIdle;
   state_->kept.release();
   state_->passing.release();
   state_->head.release_memory();
@@ -88,19 +135,43 @@ void TrainingPass::release_memory() {
   for (ScratchFloats* scratch : {&state_->layer_scratch, &state_->backward_scratch, &state_->kv}) scratch->release();
 }
 
-std::vector<float> TrainingPass::forward(Lane& lane, std::span<const ScoredSequence> sequences,
-                                         std::span<float> entropies) {
+void TrainingPass::begin_forward(std::span<const ScoredSequence> sequences) {
   State& s = *state_;
   s.pack = make_training_pack(sequences, s.max_positions, s.config.vocab_size);
   const auto count = static_cast<std::size_t>(s.pack.num_logits());
-  CHECK(entropies.empty() || entropies.size() == count);
-  std::vector<float> logprobs(count);
+  s.logprobs.resize(count);
+  s.entropies.resize(count);
   s.stats.resize(count);
-  s.awaits_backward = true;
-  if (count == 0) return logprobs;
-  s.run_layers(lane, s.pack, s.kept);
-  s.head.forward(lane, s.pack, s.kept.input(s.config.num_layers), s.stats, logprobs, entropies);
-  return logprobs;
+  s.kept.prepare(s.pack.num_rows());
+  s.phase = State::Phase::kForward;
+  s.next_unit = 0;
+}
+
+bool TrainingPass::forward_step(Lane& lane) {
+  State& s = *state_;
+  CHECK(s.phase == State::Phase::kForward);
+  const int num_layers = s.config.num_layers;
+  const bool is_over = s.run_step(
+      s.num_units(), [&](int unit) { return unit < num_layers ? s.layer_products() : s.chunk_products(); },
+      [&](int unit) {
+        if (unit < num_layers) return s.run_layer(lane, s.pack, s.kept, unit);
+        s.head.forward_chunk(lane, s.pack, s.num_units() - 1 - unit, s.kept.input(num_layers), s.stats, s.logprobs,
+                             s.entropies);
+      });
+  if (is_over) s.phase = State::Phase::kAwaitsBackward;
+  return is_over;
+}
+
+std::span<const float> TrainingPass::logprobs() const { return state_->logprobs; }
+std::span<const float> TrainingPass::entropies() const { return state_->entropies; }
+
+std::vector<float> TrainingPass::forward(Lane& lane, std::span<const ScoredSequence> sequences,
+                                         std::span<float> entropies) {
+  begin_forward(sequences);
+  while (!forward_step(lane)) continue;
+  CHECK(entropies.empty() || entropies.size() == state_->entropies.size());
+  if (!entropies.empty()) std::ranges::copy(state_->entropies, entropies.begin());
+  return state_->logprobs;
 }
 
 std::vector<float> TrainingPass::score(Lane& lane, std::span<const ScoredSequence> sequences,
@@ -123,7 +194,9 @@ std::vector<float> TrainingPass::score(Lane& lane, std::span<const ScoredSequenc
     logprobs.resize(first + count);
     stats.resize(count);
     CHECK(entropies.empty() || entropies.size() >= first + count);
-    s.run_layers(lane, pack, s.passing);
+    s.passing.prepare(pack.num_rows());
+    s.plan_for(pack);
+    for (int layer = 0; layer < s.config.num_layers; ++layer) s.run_layer(lane, pack, s.passing, layer);
     s.head.forward(lane, pack, s.passing.input(0), stats, std::span(logprobs).subspan(first),
                    entropies.empty() ? entropies : entropies.subspan(first, count));
     s.head.forget_logits();
@@ -132,34 +205,38 @@ std::vector<float> TrainingPass::score(Lane& lane, std::span<const ScoredSequenc
   return logprobs;
 }
 
-void TrainingPass::backward(Lane& lane, std::span<const float> dlogp, std::span<float> gradients) {
+void TrainingPass::begin_backward(std::span<const float> dlogp, std::span<float> gradients) {
   State& s = *state_;
-  CHECK_MSG(s.awaits_backward, "backward() without forward()");
+  CHECK_MSG(s.phase == State::Phase::kAwaitsBackward, "a backward without its forward");
   CHECK(dlogp.size() == static_cast<std::size_t>(s.pack.num_logits()));
   CHECK(gradients.size() == s.weights.layout().num_floats());
-  s.awaits_backward = false;
-  if (dlogp.empty()) return;
+  s.dlogp.assign(dlogp.begin(), dlogp.end());
+  s.gradients = gradients;
+  s.backward_scratch.require(
+      static_cast<std::size_t>(s.pack.num_rows()) *
+      (static_cast<std::size_t>(s.config.hidden_size) + LayerBackwardScratch::floats_per_row(s.config)));
+  s.phase = State::Phase::kBackward;
+  s.next_unit = 0;
+}
 
-  const int rows = s.pack.num_rows();
-  const std::size_t dx_floats = static_cast<std::size_t>(rows) * static_cast<std::size_t>(s.config.hidden_size);
-  float* dx = s.backward_scratch.require(dx_floats + static_cast<std::size_t>(rows) *
-                                                         LayerBackwardScratch::floats_per_row(s.config));
-  const LayerBackwardScratch backward = LayerBackwardScratch::in(dx + dx_floats, s.config, rows);
-  const LayerScratch scratch = s.scratch_for(rows);
-  s.plan_for(s.pack);
+bool TrainingPass::backward_step(Lane& lane) {
+  State& s = *state_;
+  CHECK(s.phase == State::Phase::kBackward);
+  const int num_chunks = s.head.num_chunks(s.pack), num_layers = s.config.num_layers;
+  // A backward has two products where the forward has one.
+  const bool is_over = s.run_step(
+      s.num_units(), [&](int unit) { return 2 * (unit < num_chunks ? s.chunk_products() : s.layer_products()); },
+      [&](int unit) {
+        if (unit >= num_chunks) return s.run_layer_backward(lane, num_layers - 1 - (unit - num_chunks));
+        s.head.backward_chunk(lane, s.pack, unit, s.kept.input(num_layers), s.stats, s.dlogp, s.gradients, s.dx());
+      });
+  if (is_over) s.phase = State::Phase::kIdle;
+  return is_over;
+}
 
-  s.head.backward(lane, s.pack, s.kept.input(s.config.num_layers), s.stats, dlogp, gradients, dx);
-  for (int layer = s.config.num_layers - 1; layer >= 0; --layer) {
-    const LayerWeights weights = layer_weights(s.weights, layer);
-    const LayerActivations activations = s.kept.activations(layer);
-    if (s.recompute_activations) {
-      layer_activations(lane, s.context(), weights, 0, s.kept.input(layer), activations, scratch);
-    }
-    layer_backward(lane, s.context(), weights, layer_gradients(s.weights.layout(), layer, gradients.data()),
-                   s.kept.input(layer), activations, scratch, backward, dx);
-  }
-  kernels::embed_backward(lane, s.pack.tokens, s.config.hidden_size, dx,
-                          gradients.data() + s.weights.layout().parameter(s.weights.layout().embedding()).offset);
+void TrainingPass::backward(Lane& lane, std::span<const float> dlogp, std::span<float> gradients) {
+  begin_backward(dlogp, gradients);
+  while (!backward_step(lane)) continue;
 }
 
 std::size_t TrainingPass::activation_bytes(const ModelConfig& config, int num_tokens, bool recompute_activations) {

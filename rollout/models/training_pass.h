@@ -31,23 +31,37 @@ struct ScoredSequence {
 
 class TrainingPass {
  public:
+  static constexpr std::int64_t kStepProducts = std::int64_t{1} << 27;  // 2 ms of a core with AVX-512
   // `weights` outlives this and does not change between forward() and backward(). `max_positions` bounds the length of
   // a sequence. With `recompute_activations` only the layers' inputs are kept, and each layer runs twice.
-  TrainingPass(const PolicyWeights& weights, int max_positions, bool recompute_activations);
+  // `step_products`: see forward_step().
+  TrainingPass(const PolicyWeights& weights, int max_positions, bool recompute_activations,
+               std::int64_t step_products = kStepProducts);
   ~TrainingPass();
 
   // Log-probs of all completion tokens that were drawn, sequence after sequence, equal bit for bit to those of the
   // rollout. `entropies` (may be empty) gets as many values. Keeps activations until backward() or the next forward().
   std::vector<float> forward(Lane& lane, std::span<const ScoredSequence> sequences, std::span<float> entropies);
-  // Same without keeping anything, a few thousand tokens at a time: for reference and old log-probs. May come between
-  // forward() and backward().
-  std::vector<float> score(Lane& lane, std::span<const ScoredSequence> sequences, std::span<float> entropies);
   // dlogp: one value a log-prob of the last forward(). Adds into `gradients` (the layout's flat buffer). Once per
   // forward().
   void backward(Lane& lane, std::span<const float> dlogp, std::span<float> gradients);
 
-  // Frees what forward(), score() and backward() have taken; the next of them takes it again. Not between forward() and
-  // backward().
+  // The same in steps, between which others can have the cores: as many layers, or chunks of the vocabulary, as make
+  // step_products multiplications and additions, but at least one. Each call of *_step() is one; true when it was the
+  // last. The sequences are not read after begin_forward(); gradients outlive the backward.
+  void begin_forward(std::span<const ScoredSequence> sequences);
+  bool forward_step(Lane& lane);
+  std::span<const float> logprobs() const;   // after the forward, until the next one begins
+  std::span<const float> entropies() const;  // likewise
+  void begin_backward(std::span<const float> dlogp, std::span<float> gradients);
+  bool backward_step(Lane& lane);
+
+  // Log-probs without keeping anything, a few thousand tokens at a time: for reference and old log-probs. May come
+  // between any two steps.
+  std::vector<float> score(Lane& lane, std::span<const ScoredSequence> sequences, std::span<float> entropies);
+
+  // Frees what forward(), score() and backward() have taken; the next of them takes it again. What is under way is
+  // given up.
   void release_memory();
 
   // Bytes of memory that forward() and backward() of `num_tokens` tokens take, for the memory ledger. The memory stays

@@ -30,9 +30,15 @@ std::size_t VocabularyHead::scratch_floats(const ModelConfig& config, int num_lo
          (4 * static_cast<std::size_t>(config.hidden_size) + static_cast<std::size_t>(config.vocab_size));
 }
 
-VocabularyHead::Chunk VocabularyHead::chunk_at(const TrainingPack& pack, int begin) {
+int VocabularyHead::num_chunks(const TrainingPack& pack) const {
+  if (pack.num_logits() == 0) return 0;
+  const int rows = chunk_rows(weights_.config(), pack.num_logits());
+  return (pack.num_logits() + rows - 1) / rows;
+}
+
+VocabularyHead::Chunk VocabularyHead::chunk_at(const TrainingPack& pack, int index) {
   const ModelConfig& config = weights_.config();
-  const int rows_max = chunk_rows(config, pack.num_logits());
+  const int rows_max = chunk_rows(config, pack.num_logits()), begin = index * rows_max;
   const std::size_t floats = static_cast<std::size_t>(rows_max) * static_cast<std::size_t>(config.hidden_size);
   Chunk chunk;
   chunk.begin = begin;
@@ -59,58 +65,68 @@ void VocabularyHead::project(Lane& lane, const TrainingPack& pack, const Chunk& 
                   weights_.matrix(weights_.layout().output()), nullptr, chunk.logits, config.vocab_size);
 }
 
-void VocabularyHead::forward(Lane& lane, const TrainingPack& pack, const float* x,
-                             std::span<kernels::LogSoftmaxStats> stats, std::span<float> logprobs,
-                             std::span<float> entropies) {
+void VocabularyHead::forward_chunk(Lane& lane, const TrainingPack& pack, int index, const float* x,
+                                   std::span<kernels::LogSoftmaxStats> stats, std::span<float> logprobs,
+                                   std::span<float> entropies) {
   const int vocab = weights_.config().vocab_size;
-  if (pack.num_logits() == 0) return;
-  const int step = chunk_rows(weights_.config(), pack.num_logits());
-  // Last chunk first: what is left in scratch is the one that the backward begins with.
-  for (int begin = (pack.num_logits() - 1) / step * step; begin >= 0; begin -= step) {
-    const Chunk chunk = chunk_at(pack, begin);
-    const auto first = static_cast<std::size_t>(begin);
-    project(lane, pack, chunk, x);
-    kernels::log_softmax_stats(lane, chunk.rows, vocab, chunk.logits, vocab, stats.data() + first);
-    if (!entropies.empty()) {
-      kernels::entropy(lane, chunk.rows, vocab, chunk.logits, vocab, stats.data() + first, entropies.data() + first);
-    }
-    for (int i = 0; i < chunk.rows; ++i) {
-      const std::size_t at = first + static_cast<std::size_t>(i);
-      const float logit = chunk.logits[static_cast<std::ptrdiff_t>(i) * vocab + pack.targets[at]];
-      logprobs[at] = kernels::log_prob_of(logit, stats[at]);
-    }
+  const Chunk chunk = chunk_at(pack, index);
+  const auto first = static_cast<std::size_t>(chunk.begin);
+  project(lane, pack, chunk, x);
+  kernels::log_softmax_stats(lane, chunk.rows, vocab, chunk.logits, vocab, stats.data() + first);
+  if (!entropies.empty()) {
+    kernels::entropy(lane, chunk.rows, vocab, chunk.logits, vocab, stats.data() + first, entropies.data() + first);
   }
-  logits_kept_ = true;
+  for (int i = 0; i < chunk.rows; ++i) {
+    const std::size_t at = first + static_cast<std::size_t>(i);
+    const float logit = chunk.logits[static_cast<std::ptrdiff_t>(i) * vocab + pack.targets[at]];
+    logprobs[at] = kernels::log_prob_of(logit, stats[at]);
+  }
+  logits_kept_ = index == 0;
 }
 
-void VocabularyHead::backward(Lane& lane, const TrainingPack& pack, const float* x,
-                              std::span<const kernels::LogSoftmaxStats> stats, std::span<const float> dlogp,
-                              std::span<float> gradients, float* dx) {
+void VocabularyHead::backward_chunk(Lane& lane, const TrainingPack& pack, int index, const float* x,
+                                    std::span<const kernels::LogSoftmaxStats> stats, std::span<const float> dlogp,
+                                    std::span<float> gradients, float* dx) {
   const ModelConfig& config = weights_.config();
   const ParameterLayout& layout = weights_.layout();
   const int hidden = config.hidden_size, vocab = config.vocab_size;
   float* d_output = gradients.data() + layout.parameter(layout.output()).offset;
   float* d_final_norm = gradients.data() + layout.parameter(layout.final_norm()).offset;
 
-  std::fill_n(dx, static_cast<std::ptrdiff_t>(pack.num_rows()) * hidden, 0.0f);
-  for (int begin = 0; begin < pack.num_logits();) {
-    const Chunk chunk = chunk_at(pack, begin);
-    const auto first = static_cast<std::size_t>(begin), count = static_cast<std::size_t>(chunk.rows);
-    if (!logits_kept_) project(lane, pack, chunk, x);
-    logits_kept_ = false;
-    kernels::log_softmax_backward(lane, chunk.rows, vocab, chunk.logits, vocab, stats.data() + first,
-                                  std::span(pack.targets).subspan(first, count), dlogp.data() + first);
-    kernels::linear_backward_weight(lane, chunk.rows, hidden, vocab, chunk.normed, hidden, chunk.logits, vocab,
-                                    d_output);
-    kernels::linear_backward_input(lane, chunk.rows, hidden, vocab, chunk.logits, vocab,
-                                   weights_.matrix(layout.output()), chunk.d_normed, hidden, false);
-    kernels::rms_norm_backward(lane, chunk.rows, hidden, chunk.x, hidden, weights_.parameter(layout.final_norm()),
-                               config.rms_norm_eps, chunk.d_normed, hidden, chunk.d_x, hidden, false, d_final_norm);
-    for (int i = 0; i < chunk.rows; ++i) {
-      const std::ptrdiff_t row = pack.logit_rows[first + static_cast<std::size_t>(i)];
-      std::copy_n(chunk.d_x + static_cast<std::ptrdiff_t>(i) * hidden, hidden, dx + row * hidden);
-    }
-    begin += chunk.rows;
+  if (index == 0) std::fill_n(dx, static_cast<std::ptrdiff_t>(pack.num_rows()) * hidden, 0.0f);
+  const Chunk chunk = chunk_at(pack, index);
+  const auto first = static_cast<std::size_t>(chunk.begin), count = static_cast<std::size_t>(chunk.rows);
+  if (index > 0 || !logits_kept_) project(lane, pack, chunk, x);
+  logits_kept_ = false;
+  kernels::log_softmax_backward(lane, chunk.rows, vocab, chunk.logits, vocab, stats.data() + first,
+                                std::span(pack.targets).subspan(first, count), dlogp.data() + first);
+  kernels::linear_backward_weight(lane, chunk.rows, hidden, vocab, chunk.normed, hidden, chunk.logits, vocab, d_output);
+  kernels::linear_backward_input(lane, chunk.rows, hidden, vocab, chunk.logits, vocab, weights_.matrix(layout.output()),
+                                 chunk.d_normed, hidden, false);
+  kernels::rms_norm_backward(lane, chunk.rows, hidden, chunk.x, hidden, weights_.parameter(layout.final_norm()),
+                             config.rms_norm_eps, chunk.d_normed, hidden, chunk.d_x, hidden, false, d_final_norm);
+  for (int i = 0; i < chunk.rows; ++i) {
+    const std::ptrdiff_t row = pack.logit_rows[first + static_cast<std::size_t>(i)];
+    std::copy_n(chunk.d_x + static_cast<std::ptrdiff_t>(i) * hidden, hidden, dx + row * hidden);
+  }
+}
+
+void VocabularyHead::forward(Lane& lane, const TrainingPack& pack, const float* x,
+                             std::span<kernels::LogSoftmaxStats> stats, std::span<float> logprobs,
+                             std::span<float> entropies) {
+  for (int index = num_chunks(pack) - 1; index >= 0; --index) {
+    forward_chunk(lane, pack, index, x, stats, logprobs, entropies);
+  }
+}
+
+void VocabularyHead::backward(Lane& lane, const TrainingPack& pack, const float* x,
+                              std::span<const kernels::LogSoftmaxStats> stats, std::span<const float> dlogp,
+                              std::span<float> gradients, float* dx) {
+  if (pack.num_logits() == 0) {
+    std::fill_n(dx, static_cast<std::ptrdiff_t>(pack.num_rows()) * weights_.config().hidden_size, 0.0f);
+  }
+  for (int index = 0; index < num_chunks(pack); ++index) {
+    backward_chunk(lane, pack, index, x, stats, dlogp, gradients, dx);
   }
 }
 

@@ -18,12 +18,22 @@ class VocabularyHead {
  public:
   explicit VocabularyHead(const PolicyWeights& weights) : weights_(weights) {}
 
+  // Chunks of the logit rows of a pack: 0 .. num_chunks - 1.
+  int num_chunks(const TrainingPack& pack) const;
   // x: [R][H], output of the last layer for the rows of `pack`. Writes one log-prob, statistic and (unless empty)
-  // entropy per logit row.
+  // entropy per logit row of the chunk. The last chunk first: what is left in scratch then is the one that the backward
+  // begins with.
+  void forward_chunk(Lane& lane, const TrainingPack& pack, int index, const float* x,
+                     std::span<kernels::LogSoftmaxStats> stats, std::span<float> logprobs, std::span<float> entropies);
+  // Needs the x and stats of the forward. Chunk 0 first, which clears dx [R][H]; each sets the rows of dx that it has,
+  // and adds to the gradients of output matrix and final norm, rows in order, so that the size of a chunk does not
+  // show.
+  void backward_chunk(Lane& lane, const TrainingPack& pack, int index, const float* x,
+                      std::span<const kernels::LogSoftmaxStats> stats, std::span<const float> dlogp,
+                      std::span<float> gradients, float* dx);
+  // All chunks.
   void forward(Lane& lane, const TrainingPack& pack, const float* x, std::span<kernels::LogSoftmaxStats> stats,
                std::span<float> logprobs, std::span<float> entropies);
-  // Needs the x and stats of the forward. Sets dx [R][H]; adds to the gradients of output matrix and final norm, rows
-  // in order, so that the size of a chunk does not show.
   void backward(Lane& lane, const TrainingPack& pack, const float* x, std::span<const kernels::LogSoftmaxStats> stats,
                 std::span<const float> dlogp, std::span<float> gradients, float* dx);
   // The logits that scratch holds are not those of the pack that backward() will get.
@@ -37,7 +47,7 @@ class VocabularyHead {
 
  private:
   struct Chunk;
-  Chunk chunk_at(const TrainingPack& pack, int begin);
+  Chunk chunk_at(const TrainingPack& pack, int index);
   void project(Lane& lane, const TrainingPack& pack, const Chunk& chunk, const float* x);
 
   const PolicyWeights& weights_;

@@ -147,7 +147,7 @@ Status measure_training(PipelineRuntime& runtime, Lane& lane, const std::vector<
   JIGSAW_ASSIGN_OR_RETURN(const double update_s, median_seconds(window_s, [&]() -> Status {
                             trainer.begin_slot(batch);
                             for (bool has_more = true; has_more;) {
-                              JIGSAW_ASSIGN_OR_RETURN(has_more, trainer.run_micro_batch(lane));
+                              JIGSAW_ASSIGN_OR_RETURN(has_more, trainer.run_quantum(lane));
                             }
                             return ok_status();
                           }));

@@ -54,7 +54,7 @@ std::vector<Work> works_of(const SlowdownParty& party) {
                      return Quantum([&runtime, batch = std::move(batch)](Lane& lane) -> Status {
                        runtime.trainer().begin_slot(batch);
                        for (bool has_more = true; has_more;) {
-                         JIGSAW_ASSIGN_OR_RETURN(has_more, runtime.trainer().run_micro_batch(lane));
+                         JIGSAW_ASSIGN_OR_RETURN(has_more, runtime.trainer().run_quantum(lane));
                        }
                        return ok_status();
                      });

@@ -198,7 +198,7 @@ Status UpdateStage::run_slot_quantum(Lane& lane) {
     runtime_.trainer().begin_slot(std::move(next->second));
     slots_.erase(next);
   }
-  JIGSAW_ASSIGN_OR_RETURN(const bool more, runtime_.trainer().run_micro_batch(lane));
+  JIGSAW_ASSIGN_OR_RETURN(const bool more, runtime_.trainer().run_quantum(lane));
   if (more) return ok_status();
   end_slot(lane);
   next_phase();

@@ -1,5 +1,5 @@
-// One optimizer update. A quantum is a micro-batch, a step of a long sample, or the optimizer step at the end.
-// Exchanges are started and looked after in poll(): they talk over links and MPI.
+// One optimizer update. A quantum is some layers of a micro-batch, a step of a long sample, or the optimizer step at
+// the end. Exchanges are started and looked after in poll(): they talk over links and MPI.
 //
 //   kSplits --(own pairs of long samples)--> kSlots --(own slots summed)--> kSummed --> kExchange
 //     kExchange --(whole gradient here)--> kApply --> kDone

@@ -63,7 +63,7 @@ Result<LossReport> compute_loss(Lane& lane, PolicyWeights& weights, const Algori
   batch.num_tokens_total = advantages.num_tokens;
   trainer->begin_slot(std::move(batch));
   for (bool is_done = false; !is_done;) {
-    JIGSAW_ASSIGN_OR_RETURN(const bool has_more, trainer->run_micro_batch(lane));
+    JIGSAW_ASSIGN_OR_RETURN(const bool has_more, trainer->run_quantum(lane));
     is_done = !has_more;
   }
   const std::span<const float> gradient = trainer->slot_gradient();

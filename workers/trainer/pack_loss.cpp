@@ -1,16 +1,18 @@
 #include "workers/trainer/pack_loss.h"
 
 #include <cmath>
+#include <utility>
 
 namespace jigsaw {
 
-Status add_pack_loss(const std::string& name, const AlgorithmConfig& algorithm, const LossDenominators& denominators,
-                     const PackPass& pack, std::span<const LossSample> samples, std::span<const float> entropies,
-                     SlotResult& result) {
+Result<std::vector<float>> add_pack_loss(const std::string& name, const AlgorithmConfig& algorithm,
+                                         const LossDenominators& denominators, std::span<const float> logprobs,
+                                         std::span<const float> entropies, std::span<const LossSample> samples,
+                                         SlotResult& result) {
   JIGSAW_ASSIGN_OR_RETURN(const TorchFunctions* const torch, torch_functions());
-  const Result<PackLoss> pack_loss = torch->differentiate(algorithm, denominators, pack, samples);
+  Result<PackLoss> pack_loss = torch->differentiate(algorithm, denominators, logprobs, samples);
   if (!pack_loss.ok()) return pack_loss.error().with_context(name);
-  const auto& [loss, counts] = *pack_loss;
+  auto& [loss, counts, dlogp] = *pack_loss;
   if (!std::isfinite(loss)) {
     return Error(ErrorCode::kInvalidArgument,
                  name + ": the loss is " + std::to_string(loss) +
@@ -22,7 +24,7 @@ Status add_pack_loss(const std::string& name, const AlgorithmConfig& algorithm, 
   result.kl_sum += counts.kl_sum;
   result.clipped_tokens += counts.clipped_tokens;
   result.num_tokens += static_cast<std::int64_t>(entropies.size());
-  return ok_status();
+  return std::move(dlogp);
 }
 
 }  // namespace jigsaw

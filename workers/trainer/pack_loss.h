@@ -3,6 +3,7 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "core/result.h"
 #include "workers/trainer/slot_batch.h"
@@ -10,10 +11,11 @@
 
 namespace jigsaw {
 
-// Runs `pack` forward and backward. `entropies` are read after the forward: one for each token of `samples`. Errors
-// begin with `name`; a loss that is not finite is one, and then there is no backward.
-Status add_pack_loss(const std::string& name, const AlgorithmConfig& algorithm, const LossDenominators& denominators,
-                     const PackPass& pack, std::span<const LossSample> samples, std::span<const float> entropies,
-                     SlotResult& result);
+// logprobs, entropies: one for each token drawn of `samples`. Returns the gradient of the loss, one a log-prob. Errors
+// begin with `name`; a loss that is not finite is one.
+Result<std::vector<float>> add_pack_loss(const std::string& name, const AlgorithmConfig& algorithm,
+                                         const LossDenominators& denominators, std::span<const float> logprobs,
+                                         std::span<const float> entropies, std::span<const LossSample> samples,
+                                         SlotResult& result);
 
 }  // namespace jigsaw

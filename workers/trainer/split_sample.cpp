@@ -21,21 +21,15 @@ Status SplitSample::run_quantum(Lane& lane) {
 }
 
 Status SplitSample::compute_loss() {
-  const std::vector<float> entropies = pass_.entropies();
-  const PackPass pack{.weights = weights_.floats(),
-                      .forward = [this] { return pass_.logprobs(); },
-                      .backward =
-                          [this](std::span<const float> dlogp) {
-                            std::vector<std::span<float>> gradients;
-                            for (std::size_t i = 0; i < batch_.pairs.size(); ++i) {
-                              gradients_.emplace_back(weights_.layout().num_floats());
-                            }
-                            for (AlignedFloats& gradient : gradients_) gradients.push_back(gradient.span());
-                            pass_.begin_backward(dlogp, std::move(gradients));
-                          }};
   const LossSample sample{batch_.advantages, batch_.sample.old_logprobs, batch_.sample.ref_logprobs};
-  return add_pack_loss(batch_.name, algorithm_, {batch_.num_samples_total, batch_.num_tokens_total}, pack, {&sample, 1},
-                       entropies, result_);
+  JIGSAW_ASSIGN_OR_RETURN(const std::vector<float> dlogp,
+                          add_pack_loss(batch_.name, algorithm_, {batch_.num_samples_total, batch_.num_tokens_total},
+                                        pass_.logprobs(), pass_.entropies(), {&sample, 1}, result_));
+  for (std::size_t i = 0; i < batch_.pairs.size(); ++i) gradients_.emplace_back(weights_.layout().num_floats());
+  std::vector<std::span<float>> gradients;
+  for (AlignedFloats& gradient : gradients_) gradients.push_back(gradient.span());
+  pass_.begin_backward(dlogp, std::move(gradients));
+  return ok_status();
 }
 
 }  // namespace jigsaw

@@ -48,9 +48,16 @@ std::vector<TrainingSample> random_samples(const StepBenchOptions& options, int 
   return samples;
 }
 
-// Leaves the gradient of all in that of the slot.
-Status train_batch(Lane& lane, Trainer& trainer, const std::vector<TrainingSample>& samples,
-                   const BatchAdvantages& advantages, int split_tokens) {
+// Leaves the gradient of all in that of the slot. Returns the seconds of the longest quantum.
+Result<double> train_batch(Lane& lane, Trainer& trainer, const std::vector<TrainingSample>& samples,
+                           const BatchAdvantages& advantages, int split_tokens) {
+  double longest_s = 0;
+  const auto timed = [&longest_s](const auto& run_quantum) {
+    const auto begin = std::chrono::steady_clock::now();
+    auto outcome = run_quantum();
+    longest_s = std::max(longest_s, Seconds(std::chrono::steady_clock::now() - begin).count());
+    return outcome;
+  };
   std::vector<int> lengths;
   for (const TrainingSample& sample : samples) lengths.push_back(static_cast<int>(sample.tokens.size()));
   const std::vector<int> num_pairs = chunk_pairs(lengths, split_tokens);
@@ -72,15 +79,15 @@ Status train_batch(Lane& lane, Trainer& trainer, const std::vector<TrainingSampl
                                                  .num_tokens_total = advantages.num_tokens,
                                                  .chunk_begins = chunk_begins(lengths[i], num_pairs[i]),
                                                  .pairs = pairs}));
-    while (!split->done()) JIGSAW_RETURN_IF_ERROR(split->run_quantum(lane));
+    while (!split->done()) JIGSAW_RETURN_IF_ERROR(timed([&] { return split->run_quantum(lane); }));
     for (std::size_t pair = 0; pair < pairs.size(); ++pair) gradients.push_back(split->take_gradient(pair));
   }
   trainer.begin_slot(std::move(batch));
   for (bool has_more = true; has_more;) {
-    JIGSAW_ASSIGN_OR_RETURN(has_more, trainer.run_micro_batch(lane));
+    JIGSAW_ASSIGN_OR_RETURN(has_more, timed([&] { return trainer.run_quantum(lane); }));
   }
   for (const AlignedFloats& gradient : gradients) add_slot(lane, trainer.slot_gradient(), gradient.span());
-  return ok_status();
+  return longest_s;
 }
 
 }  // namespace
@@ -104,7 +111,8 @@ Result<std::vector<StepTiming>> time_training_steps(Lane& lane, PolicyWeights& w
     StepTiming& timing = timings.emplace_back();
     for (const TrainingSample& sample : samples) timing.num_tokens += static_cast<std::int64_t>(sample.tokens.size());
     const auto begin = std::chrono::steady_clock::now();
-    JIGSAW_RETURN_IF_ERROR(train_batch(lane, *trainer, samples, advantages, options.split_tokens));
+    JIGSAW_ASSIGN_OR_RETURN(timing.longest_quantum_s,
+                            train_batch(lane, *trainer, samples, advantages, options.split_tokens));
     const auto trained = std::chrono::steady_clock::now();
     JIGSAW_RETURN_IF_ERROR(trainer->apply_update(lane, trainer->slot_gradient()));
     timing.forward_backward_s = Seconds(trained - begin).count();

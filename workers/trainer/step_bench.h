@@ -26,7 +26,8 @@ struct StepBenchOptions {
 struct StepTiming {
   std::int64_t num_tokens = 0;  // through the model, prompts included
   double forward_backward_s = 0;
-  double update_s = 0;  // norm, clipping, AdamW and the weights' hash
+  double update_s = 0;           // norm, clipping, AdamW and the weights' hash
+  double longest_quantum_s = 0;  // of forward and backward: how long others wait for the core at most
   double total_s() const { return forward_backward_s + update_s; }
 };
 

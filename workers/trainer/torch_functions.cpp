@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <cmath>
 #include <exception>
 #include <string>
@@ -18,14 +19,20 @@ namespace {
 const SingleThreadedTorch kSingleThreaded;
 
 Result<PackLoss> differentiate(const AlgorithmConfig& config, const LossDenominators& denominators,
-                               const PackPass& pack, std::span<const LossSample> samples) {
+                               std::span<const float> logprobs, std::span<const LossSample> samples) {
   try {
     const SingleThreadedTorch single_threaded;
     PackLoss result;
-    const at::Tensor logprobs_N = completion_logprobs(pack).to(at::kDouble);
-    const at::Tensor loss = policy_loss(config, denominators, logprobs_N, samples, result.counts);
+    at::Tensor logprobs_N = at::empty({static_cast<std::int64_t>(logprobs.size())}, at::kFloat);
+    std::ranges::copy(logprobs, logprobs_N.mutable_data_ptr<float>());
+    logprobs_N.set_requires_grad(true);
+    const at::Tensor loss = policy_loss(config, denominators, logprobs_N.to(at::kDouble), samples, result.counts);
     result.loss = loss.item<double>();
-    if (std::isfinite(result.loss)) loss.backward();
+    if (!std::isfinite(result.loss)) return result;
+    result.dlogp.resize(logprobs.size());
+    if (logprobs.empty()) return result;
+    loss.backward();
+    std::copy_n(logprobs_N.grad().contiguous().const_data_ptr<float>(), logprobs.size(), result.dlogp.begin());
     return result;
   } catch (const std::exception& exception) {
     return Error(ErrorCode::kInternal, std::string("LibTorch: ") + exception.what());

@@ -5,9 +5,9 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "core/result.h"
-#include "workers/trainer/completion_logprobs.h"
 #include "workers/trainer/policy_loss.h"
 
 namespace jigsaw {
@@ -15,12 +15,14 @@ namespace jigsaw {
 struct PackLoss {
   double loss = 0;  // the pack's share of the batch loss
   LossCounts counts;
+  std::vector<float> dlogp;  // gradient of the loss, one a log-prob; empty where the loss is not finite
 };
 
 struct TorchFunctions {
-  // Runs the pack forward, and backward too unless the loss is not finite. `samples`: those of the pack, in order.
+  // `logprobs`: of the completion tokens that were drawn, sample after sample. LibTorch does not see the model:
+  // TrainingPass takes the gradient on.
   Result<PackLoss> (*differentiate)(const AlgorithmConfig& config, const LossDenominators& denominators,
-                                    const PackPass& pack, std::span<const LossSample> samples);
+                                    std::span<const float> logprobs, std::span<const LossSample> samples);
   // Y[m][n] = X[m][k] W[n][k]^T on `num_threads` threads of LibTorch's own, as its Linear does (MKL's in its CPU
   // builds): what `jigsaw bench gemm` shows beside ours. Nothing trains by it. The memory must not overlap.
   void (*product)(int num_threads, int m, int k, int n, const float* x, const float* w, float* y);

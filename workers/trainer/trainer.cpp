@@ -40,14 +40,26 @@ class TorchTrainer final : public Trainer {
     slot_error_ = check_slot();
     packs_ = pack_micro_batches(slot_.samples, options_.micro_batch_tokens);
     next_pack_ = 0;
+    phase_ = PackPhase::kBegin;
     result_ = {};
     std::ranges::fill(gradient_.span(), 0.0f);
   }
 
-  Result<bool> run_micro_batch(Lane& lane) override {
+  Result<bool> run_quantum(Lane& lane) override {
     if (slot_error_) return *slot_error_;
     if (next_pack_ == packs_.size()) return false;
-    JIGSAW_RETURN_IF_ERROR(train_pack(lane, packs_[next_pack_]));
+    if (phase_ == PackPhase::kBegin) {
+      pass_.begin_forward(scored_sequences(slot_.samples, packs_[next_pack_]));
+      phase_ = PackPhase::kForward;
+    }
+    if (phase_ == PackPhase::kForward) {
+      if (!pass_.forward_step(lane)) return true;
+      JIGSAW_RETURN_IF_ERROR(begin_backward(packs_[next_pack_]));
+      phase_ = PackPhase::kBackward;
+      return true;
+    }
+    if (!pass_.backward_step(lane)) return true;
+    phase_ = PackPhase::kBegin;
     ++next_pack_;
     return next_pack_ < packs_.size();
   }
@@ -109,6 +121,8 @@ class TorchTrainer final : public Trainer {
   std::size_t activation_bytes() const override { return jigsaw::activation_bytes(weights_.config(), options_); }
 
  private:
+  enum class PackPhase { kBegin, kForward, kBackward };
+
   SampleLimits limits_of(const PolicyWeights& weights) const {
     return {weights.config().vocab_size, options_.max_positions};
   }
@@ -126,23 +140,19 @@ class TorchTrainer final : public Trainer {
     return std::nullopt;
   }
 
-  // Adds the pack's loss to the result and its gradient to the buffer.
-  Status train_pack(Lane& lane, const MicroBatch& pack) {
+  // After the forward: adds the pack's loss to the result, and begins the backward.
+  Status begin_backward(const MicroBatch& pack) {
     std::vector<LossSample> loss_samples;
-    std::size_t num_tokens = 0;
     for (const std::size_t i : pack.samples) {
       const TrainingSample& sample = slot_.samples[i];
       loss_samples.push_back({slot_.advantages[i], loan(sample.old_logprobs), loan(sample.ref_logprobs)});
-      num_tokens += slot_.advantages[i].size();
     }
-    std::vector<float> entropies(num_tokens);
-    const std::vector<ScoredSequence> sequences = scored_sequences(slot_.samples, pack);
-    const PackPass pass{
-        .weights = std::as_const(weights_).floats(),
-        .forward = [&] { return pass_.forward(lane, sequences, entropies); },
-        .backward = [&](std::span<const float> dlogp) { pass_.backward(lane, dlogp, gradient_.span()); }};
-    return add_pack_loss(slot_name(), options_.algorithm, {slot_.num_samples_total, slot_.num_tokens_total}, pass,
-                         loss_samples, entropies, result_);
+    JIGSAW_ASSIGN_OR_RETURN(
+        const std::vector<float> dlogp,
+        add_pack_loss(slot_name(), options_.algorithm, {slot_.num_samples_total, slot_.num_tokens_total},
+                      pass_.logprobs(), pass_.entropies(), loss_samples, result_));
+    pass_.begin_backward(dlogp, gradient_.span());
+    return ok_status();
   }
 
   PolicyWeights& weights_;
@@ -155,6 +165,7 @@ class TorchTrainer final : public Trainer {
   std::optional<Error> slot_error_;
   std::vector<MicroBatch> packs_;
   std::size_t next_pack_ = 0;
+  PackPhase phase_ = PackPhase::kBegin;
   SlotResult result_;
 };
 

@@ -1,7 +1,7 @@
 // One policy's training on one worker: gradients of slots of samples, and the optimizer. LibTorch stays in the .cpp
 // files. Executor thread only.
 //
-// A step:   begin_slot(batch), run_micro_batch() until done, for each slot this worker has -> reduction of slots over
+// A step:   begin_slot(batch), run_quantum() until done, for each slot this worker has -> reduction of slots over
 //           workers (launch) -> apply_update() -> new policy version.
 // A gradient slot sums its samples in order, packed into micro-batches by a rule that looks at the samples only, so a
 // slot gives the same bits on any worker; slots are summed by a fixed tree (workers/trainer/slot_tree.h).
@@ -49,9 +49,10 @@ class Trainer {
 
   // Begins a slot: its gradient buffer starts at zero.
   virtual void begin_slot(SlotBatch batch) = 0;
-  // Runs one micro-batch (forward, loss, backward) of the current slot; false when the slot is done. A sample that does
-  // not fit the model or the options is an error of the slot's first call; a loss that is not finite, of its own call.
-  virtual Result<bool> run_micro_batch(Lane& lane) = 0;
+  // Runs some layers of a micro-batch of the current slot forwards or backwards, or its loss; false when the slot is
+  // done. A sample that does not fit the model or the options is an error of the slot's first call; a loss that is not
+  // finite, of its own call.
+  virtual Result<bool> run_quantum(Lane& lane) = 0;
   virtual SlotResult slot_result() const = 0;
   // The current slot's gradient, in the layout's flat form; valid until the next begin_slot.
   virtual std::span<float> slot_gradient() = 0;

@@ -135,6 +135,46 @@ TEST_P(TrainingPassTest, RecomputationAndThreadsDoNotChangeABitOfTheGradient) {
   }
 }
 
+TEST_P(TrainingPassTest, StepsGiveTheSameBitsWhateverIsScoredBetweenThem) {
+  for (const bool recompute : {false, true}) {
+    TrainingPass whole(*weights_, kMaxPositions, recompute), in_steps(*weights_, kMaxPositions, recompute, 1);
+    std::vector<float> entropies(groups_.num_logprobs);
+    const std::vector<float> logprobs = whole.forward(lane_, groups_.sequences, entropies);
+    const std::vector<float> expected = gradient(whole, lane_, groups_);
+    const std::vector<float> of_others = whole.score(lane_, batch_.sequences, {});
+
+    int num_steps = 0;
+    const auto score_others = [&] {
+      ++num_steps;
+      ASSERT_EQ(bits(in_steps.score(lane_, batch_.sequences, {})), bits(of_others));
+    };
+    in_steps.begin_forward(groups_.sequences);
+    while (!in_steps.forward_step(lane_)) score_others();
+    EXPECT_EQ(num_steps, weights_->config().num_layers);  // and a last one: the vocabulary
+    EXPECT_EQ(bits(in_steps.logprobs()), bits(logprobs));
+    EXPECT_EQ(bits(in_steps.entropies()), bits(entropies));
+    std::vector<float> gradients(weights_->layout().num_floats());
+    in_steps.begin_backward(groups_.dlogp, gradients);
+    while (!in_steps.backward_step(lane_)) score_others();
+    EXPECT_EQ(num_steps, 2 * weights_->config().num_layers);
+    EXPECT_EQ(bits(gradients), bits(expected));
+  }
+}
+
+TEST_P(TrainingPassTest, APassThatIsLeftHalfWayIsForgotten) {
+  TrainingPass pass(*weights_, kMaxPositions, false, 1);
+  const std::vector<float> expected = gradient(pass, lane_, groups_);
+  pass.begin_forward(batch_.sequences);
+  pass.forward_step(lane_);
+  pass.release_memory();
+  EXPECT_EQ(bits(gradient(pass, lane_, groups_)), bits(expected));
+  std::vector<float> gradients(weights_->layout().num_floats());
+  pass.forward(lane_, batch_.sequences, {});
+  pass.begin_backward(batch_.dlogp, gradients);
+  pass.backward_step(lane_);
+  EXPECT_EQ(bits(gradient(pass, lane_, groups_)), bits(expected));
+}
+
 TEST_P(TrainingPassTest, KernelVariantsGiveTheSameBits) {
   testing::KernelVariants variants;
   TrainingPass pass(*weights_, kMaxPositions, false);
@@ -348,7 +388,7 @@ TEST(TrainingPassDeathTest, MisuseEndsTheProcess) {
   std::vector<float> gradients(weights->layout().num_floats());
   EXPECT_DEATH(pass.forward(lane, {&no_prompt, 1}, {}), "prompt_length");
   EXPECT_DEATH(pass.forward(lane, {&long_one, 1}, {}), "longer than 8 positions");
-  EXPECT_DEATH(pass.backward(lane, {}, gradients), "without forward");
+  EXPECT_DEATH(pass.backward(lane, {}, gradients), "a backward without its forward");
   pass.forward(lane, {&good, 1}, {});
   EXPECT_DEATH(pass.backward(lane, {}, gradients), "dlogp");
 }

@@ -55,7 +55,7 @@ TEST_P(SplitSampleTest, TrainsWhatASlotDoes) {
     const auto trainer = make_trainer(*weights, GetParam());
     Lane lane(2);
     trainer->begin_slot({0, {sample}, {advantages}, 3, 90});
-    ASSERT_TRUE(trainer->run_micro_batch(lane).ok());
+    for (bool has_more = true; has_more;) has_more = trainer->run_quantum(lane).value();
     const SlotResult expected = trainer->slot_result();
 
     auto begun = trainer->begin_split({.name = "sample 0",

@@ -81,7 +81,7 @@ std::vector<SlotBatch> make_slots(const AlgorithmConfig& config, const std::vect
 Status run_slot(Trainer& trainer, Lane& lane, SlotBatch batch) {
   trainer.begin_slot(std::move(batch));
   for (bool has_more = true; has_more;) {
-    JIGSAW_ASSIGN_OR_RETURN(has_more, trainer.run_micro_batch(lane));
+    JIGSAW_ASSIGN_OR_RETURN(has_more, trainer.run_quantum(lane));
   }
   return ok_status();
 }
@@ -379,7 +379,7 @@ TEST(TrainerTest, ASlotWithNothingToTrainIsDoneAtOnce) {
   batch.num_samples_total = 2;
   batch.num_tokens_total = 5;
   trainer->begin_slot(batch);
-  const auto has_more = trainer->run_micro_batch(lane);
+  const auto has_more = trainer->run_quantum(lane);
   ASSERT_TRUE(has_more.ok());
   EXPECT_FALSE(*has_more);
   EXPECT_EQ(trainer->slot_result().loss, 0);
@@ -393,7 +393,7 @@ TEST(TrainerTest, BeginSlotForgetsTheLastOne) {
   const auto slots = make_slots(AlgorithmConfig{}, random_samples(37), 4);
   const auto alone = slot_gradient_of(*trainer, lane, slots[2]);
   trainer->begin_slot(slots[0]);
-  ASSERT_TRUE(*trainer->run_micro_batch(lane));  // left half-way
+  ASSERT_TRUE(*trainer->run_quantum(lane));  // left half-way
   EXPECT_EQ(slot_gradient_of(*trainer, lane, slots[2]), alone);
 }
 
