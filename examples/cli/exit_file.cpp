@@ -53,6 +53,8 @@ std::optional<int> ExitFile::code() const {
   return code ? std::optional(static_cast<int>(*code)) : std::nullopt;
 }
 
+bool ExitFile::has_begun() const { return code() || number_after(path_, kProcess); }
+
 bool ExitFile::is_over() {
   if (code()) return true;
   if (!controller_.has_process()) {

@@ -17,6 +17,7 @@ class ExitFile {
   ExitFile(const ExitFile&) = delete;
   ExitFile& operator=(const ExitFile&) = delete;
   std::optional<int> code() const;  // empty: the controller has left none (yet)
+  bool has_begun() const;           // the controller has announced itself
   bool is_over();                   // the controller has left a code, or has ended without one
 
  private:

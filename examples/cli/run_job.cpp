@@ -335,7 +335,7 @@ int run_with_mpirun(const RunRequest& request, int workers) {
       run_under_mpirun(workers + 1, argv, stop_requested(), abort_requested(), [&] { return exit_file.is_over(); });
   if (!code.ok()) return report_error(code.error());
   if (const auto told = exit_file.code()) return *told;
-  if (*code != kDone) return *code;
+  if (*code != kDone && !exit_file.has_begun()) return *code;
   return report_error(Error(ErrorCode::kUnavailable,
                             "the controller has ended without an outcome; run again with --resume to go on from the "
                             "last checkpoint"));

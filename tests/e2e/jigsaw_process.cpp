@@ -142,6 +142,11 @@ int process_of_rank(int session, int rank) {
   return -1;
 }
 
+bool signal_rank(int session, int rank, int signal) {
+  const int process = process_of_rank(session, rank);  // -1 would mean every process there is to kill()
+  return process > 0 && ::kill(process, signal) == 0;
+}
+
 nlohmann::json last_json_line(const std::string& out) {
   std::istringstream stream(out);
   nlohmann::json last;

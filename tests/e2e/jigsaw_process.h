@@ -40,6 +40,7 @@ ProcessOutcome run_jigsaw(std::vector<std::string> arguments, const Watch& watch
 
 // The process of a rank of mpirun's in this session; -1 when there is none (yet, or any more).
 int process_of_rank(int session, int rank);
+bool signal_rank(int session, int rank, int signal);  // false when there is no such process
 std::string read_whole(const std::filesystem::path& file);
 
 // The JSON line on stdout, or the last one.

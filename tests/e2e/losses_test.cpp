@@ -65,8 +65,7 @@ class LossesTest : public testing::Test {
             if (!due_since[i]) due_since[i] = now;
             if (now - *due_since[i] < blows[i].after) continue;
             done[i] = true;
-            const int process = process_of_rank(session, blows[i].rank);
-            if (process > 0 && ::kill(process, blows[i].signal) == 0) ++run.hit;
+            if (signal_rank(session, blows[i].rank, blows[i].signal)) ++run.hit;
           }
           return false;
         });
@@ -154,19 +153,17 @@ TEST_F(LossesTest, WithoutTheControllerAllEndAndResumeGoesOn) {
     const std::string out = (folder_.path() / ("out-" + std::to_string(signal))).string();
     std::optional<std::chrono::steady_clock::time_point> hit;
     bool workers_ended = false;
-    const ProcessOutcome outcome =
-        run_jigsaw({"run", job, "--workers", "2", "--out", out, "--json", "--quiet", "--set", "worker_timeout_s=8"},
-                   [&](int session) {
-                     const int controller = process_of_rank(session, 0);
-                     if (!hit && count_lines(fs::path(out) / "metrics.jsonl") >= 40) {
-                       hit = std::chrono::steady_clock::now();
-                       ::kill(controller, signal);
-                     }
-                     if (!hit || workers_ended) return false;
-                     workers_ended = process_of_rank(session, 1) < 0 && process_of_rank(session, 2) < 0;
-                     if (workers_ended && signal == SIGSTOP) ::kill(controller, SIGCONT);
-                     return false;
-                   });
+    const ProcessOutcome outcome = run_jigsaw(
+        {"run", job, "--workers", "2", "--out", out, "--json", "--quiet", "--set", "worker_timeout_s=8"},
+        [&](int session) {
+          if (!hit && count_lines(fs::path(out) / "metrics.jsonl") >= 40 && signal_rank(session, 0, signal)) {
+            hit = std::chrono::steady_clock::now();
+          }
+          if (!hit || workers_ended) return false;
+          workers_ended = process_of_rank(session, 1) < 0 && process_of_rank(session, 2) < 0;
+          if (workers_ended && signal == SIGSTOP) signal_rank(session, 0, SIGCONT);
+          return false;
+        });
     ASSERT_TRUE(hit);
     EXPECT_TRUE(workers_ended);
     EXPECT_LT(std::chrono::steady_clock::now() - *hit, std::chrono::seconds(60 * kPatience));
@@ -180,6 +177,21 @@ TEST_F(LossesTest, WithoutTheControllerAllEndAndResumeGoesOn) {
       EXPECT_EQ(read_whole(fs::path(out) / "trajectories" / (name + ".jsonl")), trajectories) << name;
     }
   }
+}
+
+// mpirun waits for ranks that do not end until it is told to give up, and then tells of a failure by its code only.
+TEST_F(LossesTest, WorkersThatHangWithoutAControllerAreEndedAndTheRunSaysHowToGoOn) {
+  const std::string out = (folder_.path() / "out").string();
+  bool hit = false;
+  const ProcessOutcome outcome =
+      run_jigsaw({"run", job_file(), "--workers", "2", "--out", out, "--quiet"}, [&](int session) {
+        if (hit || count_lines(fs::path(out) / "metrics.jsonl") < 5) return false;
+        hit = signal_rank(session, 1, SIGSTOP) && signal_rank(session, 2, SIGSTOP) && signal_rank(session, 0, SIGKILL);
+        return false;
+      });
+  ASSERT_TRUE(hit);
+  EXPECT_EQ(outcome.exit_code, 1);
+  EXPECT_THAT(outcome.err, testing::HasSubstr("--resume"));
 }
 
 TEST_F(LossesTest, WithoutAnyWorkerTheRunEndsAndSaysSo) {
