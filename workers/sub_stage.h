@@ -1,7 +1,7 @@
 // A sub-stage on a worker: work cut into bounded quanta (a decode iteration, some layers of a micro-batch, a batch of
-// rewards), between which the executor may run others. Touched by one thread at a time: run_quantum(), and runnable() after it,
-// on a lane's thread; all else on the executor's, and only while no quantum of it runs. MPI, the transport and child
-// processes belong to the executor's thread, hence into poll().
+// rewards), between which the executor may run others. Touched by one thread at a time: run_quantum(), and runnable()
+// after it, on a lane's thread; all else on the executor's, and only while no quantum of it runs. MPI, the transport
+// and child processes belong to the executor's thread, hence into poll().
 #pragma once
 
 #include <cstdint>
