@@ -1,14 +1,10 @@
 #include "workers/reduction/link_exchange.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
 
 #include "core/check.h"
 
 namespace jigsaw {
-
-static_assert(std::endian::native == std::endian::little, "floats travel as they lie in memory");
 
 LinkExchange::LinkExchange(PeerLinks& links, PeerId self, std::uint32_t pipeline, const Clock& clock)
     : links_(links), self_(self), pipeline_(pipeline), clock_(clock) {}
@@ -41,13 +37,8 @@ Status LinkExchange::start(ExchangeWork work, SlotSum sum, std::size_t num_float
 }
 
 void LinkExchange::add_fetch(PeerId peer, bool of_result, TreeNode node, Segment range, float* to) {
-  Fetch& fetch = fetches_.emplace_back();
-  fetch.peer = peer;
-  fetch.of_result = of_result;
-  fetch.node = node;
-  fetch.range = range;
-  fetch.to = to;
-  fetch.arrived.resize((range.size() + kChunkFloats - 1) / kChunkFloats);
+  fetches_.push_back(
+      {.peer = peer, .of_result = of_result, .node = node, .range = range, .chunks = PieceFetch({to, range.size()})});
 }
 
 Result<std::optional<AlignedFloats>> LinkExchange::poll() {
@@ -82,8 +73,8 @@ void LinkExchange::serve() {
 }
 
 void LinkExchange::ask(Fetch& fetch) {
-  const Clock::TimePoint now = clock_.now();
-  const auto request = [&](std::size_t chunk) {
+  std::size_t under_way = fetch.chunks.num_under_way();
+  fetch.chunks.ask(clock_.now(), kChunksUnderWay, under_way, [&](std::size_t begin, std::size_t count) {
     wire::PeerMessage message;
     wire::GradientRequest& asked = *message.mutable_gradient_request();
     asked.set_attempt(work_.attempt);
@@ -91,16 +82,10 @@ void LinkExchange::ask(Fetch& fetch) {
     asked.set_of_result(fetch.of_result);
     asked.set_slot(static_cast<std::uint32_t>(fetch.node.slot));
     asked.set_level(static_cast<std::uint32_t>(fetch.node.level));
-    const std::size_t begin = fetch.range.begin + chunk * kChunkFloats;
-    asked.set_offset(begin);
-    asked.set_count(static_cast<std::uint32_t>(std::min(kChunkFloats, fetch.range.end - begin)));
+    asked.set_offset(fetch.range.begin + begin);
+    asked.set_count(static_cast<std::uint32_t>(count));
     outbox_.add(fetch.peer, message.SerializeAsString());
-    fetch.asked[chunk] = now;
-  };
-  for (auto& [chunk, since] : fetch.asked) {
-    if (now - since > kAskAgainAfter) request(chunk);
-  }
-  while (fetch.next < fetch.arrived.size() && fetch.asked.size() < kChunksUnderWay) request(fetch.next++);
+  });
 }
 
 void LinkExchange::on_request(PeerId from, const wire::GradientRequest& request) {
@@ -149,15 +134,7 @@ void LinkExchange::on_part(PeerId from, const wire::GradientPart& part) {
   for (Fetch& fetch : fetches_) {
     if (fetch.peer != from || fetch.of_result != part.of_result()) continue;
     if (!fetch.of_result && fetch.node != node) continue;
-    if (part.offset() < fetch.range.begin || (part.offset() - fetch.range.begin) % kChunkFloats != 0) return;
-    const std::size_t chunk = (part.offset() - fetch.range.begin) / kChunkFloats;
-    if (chunk >= fetch.arrived.size() || fetch.arrived[chunk]) return;
-    const std::size_t size = std::min(kChunkFloats, fetch.range.size() - chunk * kChunkFloats);
-    if (part.floats().size() != size * sizeof(float)) return;
-    std::memcpy(fetch.to + chunk * kChunkFloats, part.floats().data(), part.floats().size());
-    fetch.arrived[chunk] = true;
-    fetch.asked.erase(chunk);
-    ++fetch.num_arrived;
+    if (part.offset() >= fetch.range.begin) fetch.chunks.take(part.offset() - fetch.range.begin, part.floats());
     return;
   }
 }

@@ -10,7 +10,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -22,15 +21,16 @@
 #include "core/wire/peer_messages.pb.h"
 #include "workers/reduction/gradient_exchange.h"
 #include "workers/reduction/link_outbox.h"
+#include "workers/reduction/piece_fetch.h"
 #include "workers/reduction/segment_sum.h"
 
 namespace jigsaw {
 
 class LinkExchange : public GradientExchange {
  public:
-  static constexpr std::size_t kChunkFloats = std::size_t{1} << 18;
-  static constexpr int kChunksUnderWay = 8;  // asked of one peer at a time
-  static constexpr std::chrono::milliseconds kAskAgainAfter{2000};
+  static constexpr std::size_t kChunkFloats = PieceFetch::kPieceFloats;
+  static constexpr std::size_t kChunksUnderWay = 8;  // asked of one peer at a time
+  static constexpr std::chrono::milliseconds kAskAgainAfter = PieceFetch::kAskAgainAfter;
   // Of one peer: answers that its link has not taken yet, and requests that wait for those, or for the sum. More are
   // dropped, and asked again. A peer that keeps to kChunksUnderWay has far fewer.
   static constexpr std::size_t kAnswersQueued = 32;
@@ -56,13 +56,10 @@ class LinkExchange : public GradientExchange {
   struct Fetch {
     PeerId peer = 0;
     bool of_result = false;
-    TreeNode node;                                  // of a partial sum
-    Segment range;                                  // of the flat gradient
-    float* to = nullptr;                            // where range.begin goes
-    std::vector<bool> arrived;                      // by chunk
-    std::map<std::size_t, Clock::TimePoint> asked;  // chunks under way
-    std::size_t next = 0, num_arrived = 0;
-    bool done() const { return num_arrived == arrived.size(); }
+    TreeNode node;  // of a partial sum
+    Segment range;  // of the flat gradient
+    PieceFetch chunks;
+    bool done() const { return chunks.done(); }
   };
   void add_fetch(PeerId peer, bool of_result, TreeNode node, Segment range, float* to);
   void ask(Fetch& fetch);

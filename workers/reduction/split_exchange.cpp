@@ -1,16 +1,12 @@
 #include "workers/reduction/split_exchange.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
 #include <limits>
 
 #include "core/check.h"
 
 namespace jigsaw {
 namespace {
-
-static_assert(std::endian::native == std::endian::little, "floats travel as they lie in memory");
 
 void set_name(wire::SplitItem& message, const SplitExchange::Name& name) {
   message.set_sample(name.sample);
@@ -31,10 +27,6 @@ SplitExchange::Name name_of(const wire::SplitItem& message) {
            .layer = number(message.layer()),
            .chunk = number(message.chunk()),
            .pair = number(message.pair())}};
-}
-
-std::size_t num_pieces(std::size_t num_floats) {
-  return (num_floats + SplitExchange::kPieceFloats - 1) / SplitExchange::kPieceFloats;
 }
 
 }  // namespace
@@ -72,37 +64,28 @@ void SplitExchange::fetch(PeerId peer, const Name& name, std::span<float> to) {
   CHECK(is_under_way_ && !to.empty());
   const auto is_it = [&](const auto& entry) { return entry.first == name; };
   if (std::ranges::any_of(fetches_, is_it) || std::ranges::find(arrived_, name) != arrived_.end()) return;
-  Fetch& fetch = fetches_.emplace_back(name, Fetch()).second;
-  fetch.peer = peer;
-  fetch.to = to;
-  fetch.arrived.resize(num_pieces(to.size()));
+  fetches_.emplace_back(name, Fetch{.peer = peer, .pieces = PieceFetch(to)});
 }
 
 void SplitExchange::serve() {
   std::erase_if(waiting_, [this](const auto& waiting) { return answer(waiting.first, waiting.second); });
   std::map<PeerId, std::size_t> under_way;
-  for (const auto& [name, fetch] : fetches_) under_way[fetch.peer] += fetch.asked.size();
+  for (const auto& [name, fetch] : fetches_) under_way[fetch.peer] += fetch.pieces.num_under_way();
   for (auto& [name, fetch] : fetches_) ask(name, fetch, under_way[fetch.peer]);
   outbox_.flush(links_);
 }
 
 void SplitExchange::ask(const Name& name, Fetch& fetch, std::size_t& under_way) {
-  const Clock::TimePoint now = clock_.now();
-  const auto request = [&](std::size_t piece) {
+  fetch.pieces.ask(clock_.now(), kPiecesUnderWay, under_way, [&](std::size_t begin, std::size_t count) {
     wire::PeerMessage message;
     wire::SplitRequest& asked = *message.mutable_split_request();
     asked.set_attempt(attempt_);
     asked.set_pipeline(pipeline_);
     set_name(*asked.mutable_item(), name);
-    asked.set_offset(piece * kPieceFloats);
-    asked.set_count(static_cast<std::uint32_t>(std::min(kPieceFloats, fetch.to.size() - piece * kPieceFloats)));
+    asked.set_offset(begin);
+    asked.set_count(static_cast<std::uint32_t>(count));
     outbox_.add(fetch.peer, message.SerializeAsString());
-    fetch.asked[piece] = now;
-  };
-  for (auto& [piece, since] : fetch.asked) {
-    if (now - since > kAskAgainAfter) request(piece);
-  }
-  for (; fetch.next < fetch.arrived.size() && under_way < kPiecesUnderWay; ++under_way) request(fetch.next++);
+  });
 }
 
 void SplitExchange::on_request(PeerId from, const wire::SplitRequest& request) {
@@ -144,16 +127,9 @@ void SplitExchange::on_part(PeerId from, const wire::SplitPart& part) {
   const Name name = name_of(part.item());
   const auto found = std::ranges::find_if(
       fetches_, [&](const auto& entry) { return entry.first == name && entry.second.peer == from; });
-  if (found == fetches_.end() || part.offset() % kPieceFloats != 0) return;
-  Fetch& fetch = found->second;
-  const std::size_t piece = part.offset() / kPieceFloats;
-  if (piece >= fetch.arrived.size() || fetch.arrived[piece]) return;
-  const std::size_t size = std::min(kPieceFloats, fetch.to.size() - piece * kPieceFloats);
-  if (part.floats().size() != size * sizeof(float)) return;
-  std::memcpy(fetch.to.data() + piece * kPieceFloats, part.floats().data(), part.floats().size());
-  fetch.arrived[piece] = true;
-  fetch.asked.erase(piece);
-  if (++fetch.num_arrived < fetch.arrived.size()) return;
+  if (found == fetches_.end()) return;
+  found->second.pieces.take(part.offset(), part.floats());
+  if (!found->second.pieces.done()) return;
   arrived_.push_back(name);
   fetches_.erase(found);
 }

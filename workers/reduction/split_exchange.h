@@ -23,14 +23,15 @@
 #include "core/wire/peer_messages.pb.h"
 #include "rollout/models/split_pass.h"
 #include "workers/reduction/link_outbox.h"
+#include "workers/reduction/piece_fetch.h"
 
 namespace jigsaw {
 
 class SplitExchange {
  public:
-  static constexpr std::size_t kPieceFloats = std::size_t{1} << 18;
+  static constexpr std::size_t kPieceFloats = PieceFetch::kPieceFloats;
   static constexpr std::size_t kPiecesUnderWay = 8;  // asked of one peer at a time
-  static constexpr std::chrono::milliseconds kAskAgainAfter{2000};
+  static constexpr std::chrono::milliseconds kAskAgainAfter = PieceFetch::kAskAgainAfter;
   // Of one peer: answers that its link has not taken yet, and requests that wait for those, or for what is not made
   // yet. More are dropped, and asked again. A peer that keeps to kPiecesUnderWay has far fewer.
   static constexpr std::size_t kAnswersQueued = 32;
@@ -70,10 +71,7 @@ class SplitExchange {
  private:
   struct Fetch {
     PeerId peer = 0;
-    std::span<float> to;
-    std::vector<bool> arrived;                      // by piece
-    std::map<std::size_t, Clock::TimePoint> asked;  // pieces under way
-    std::size_t next = 0, num_arrived = 0;
+    PieceFetch pieces;
   };
   void ask(const Name& name, Fetch& fetch, std::size_t& under_way);
   bool answer(PeerId to, const wire::SplitRequest& request);
