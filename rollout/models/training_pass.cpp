@@ -1,6 +1,7 @@
 #include "rollout/models/training_pass.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/check.h"
 #include "rollout/kernels/kernels.h"
@@ -51,7 +52,7 @@ struct TrainingPass::State {
   // Units of work: the layers and the chunks of the vocabulary. Returns true when all `num_units` are done.
   template <typename ProductsOf, typename Run>
   bool run_step(int num_units, const ProductsOf& products_of, const Run& run) {
-    plan_for(pack);  // score() may have had another one meanwhile
+    if (std::exchange(plan_is_of_others, false)) plan_for(pack);
     std::int64_t products = 0;
     for (; next_unit < num_units; ++next_unit) {
       products += products_of(next_unit);
@@ -80,8 +81,9 @@ struct TrainingPass::State {
   const std::vector<float> cos_sin;
   VocabularyHead head;
   AttentionPlan plan;
-  PassMemory kept;     // of forward(), until its backward()
-  PassMemory passing;  // of score()
+  bool plan_is_of_others = false;  // than `pack`
+  PassMemory kept;                 // of forward(), until its backward()
+  PassMemory passing;              // of score()
   ScratchFloats layer_scratch, backward_scratch, kv;
   // Of the last forward().
   enum class Phase { kIdle, kForward, kAwaitsBackward, kBackward };
@@ -143,6 +145,7 @@ void TrainingPass::begin_forward(std::span<const ScoredSequence> sequences) {
   s.entropies.resize(count);
   s.stats.resize(count);
   s.kept.prepare(s.pack.num_rows());
+  s.plan_is_of_others = true;
   s.phase = State::Phase::kForward;
   s.next_unit = 0;
 }
@@ -195,6 +198,7 @@ std::vector<float> TrainingPass::score(Lane& lane, std::span<const ScoredSequenc
     stats.resize(count);
     CHECK(entropies.empty() || entropies.size() >= first + count);
     s.passing.prepare(pack.num_rows());
+    s.plan_is_of_others = true;
     s.plan_for(pack);
     for (int layer = 0; layer < s.config.num_layers; ++layer) s.run_layer(lane, pack, s.passing, layer);
     s.head.forward(lane, pack, s.passing.input(0), stats, std::span(logprobs).subspan(first),
@@ -215,6 +219,7 @@ void TrainingPass::begin_backward(std::span<const float> dlogp, std::span<float>
   s.backward_scratch.require(
       static_cast<std::size_t>(s.pack.num_rows()) *
       (static_cast<std::size_t>(s.config.hidden_size) + LayerBackwardScratch::floats_per_row(s.config)));
+  std::fill_n(s.dx(), static_cast<std::ptrdiff_t>(s.pack.num_rows()) * s.config.hidden_size, 0.0f);
   s.phase = State::Phase::kBackward;
   s.next_unit = 0;
 }

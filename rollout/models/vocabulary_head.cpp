@@ -93,7 +93,6 @@ void VocabularyHead::backward_chunk(Lane& lane, const TrainingPack& pack, int in
   float* d_output = gradients.data() + layout.parameter(layout.output()).offset;
   float* d_final_norm = gradients.data() + layout.parameter(layout.final_norm()).offset;
 
-  if (index == 0) std::fill_n(dx, static_cast<std::ptrdiff_t>(pack.num_rows()) * hidden, 0.0f);
   const Chunk chunk = chunk_at(pack, index);
   const auto first = static_cast<std::size_t>(chunk.begin), count = static_cast<std::size_t>(chunk.rows);
   if (index > 0 || !logits_kept_) project(lane, pack, chunk, x);
@@ -122,9 +121,7 @@ void VocabularyHead::forward(Lane& lane, const TrainingPack& pack, const float* 
 void VocabularyHead::backward(Lane& lane, const TrainingPack& pack, const float* x,
                               std::span<const kernels::LogSoftmaxStats> stats, std::span<const float> dlogp,
                               std::span<float> gradients, float* dx) {
-  if (pack.num_logits() == 0) {
-    std::fill_n(dx, static_cast<std::ptrdiff_t>(pack.num_rows()) * weights_.config().hidden_size, 0.0f);
-  }
+  std::fill_n(dx, static_cast<std::ptrdiff_t>(pack.num_rows()) * weights_.config().hidden_size, 0.0f);
   for (int index = 0; index < num_chunks(pack); ++index) {
     backward_chunk(lane, pack, index, x, stats, dlogp, gradients, dx);
   }

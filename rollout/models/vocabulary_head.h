@@ -25,13 +25,12 @@ class VocabularyHead {
   // begins with.
   void forward_chunk(Lane& lane, const TrainingPack& pack, int index, const float* x,
                      std::span<kernels::LogSoftmaxStats> stats, std::span<float> logprobs, std::span<float> entropies);
-  // Needs the x and stats of the forward. Chunk 0 first, which clears dx [R][H]; each sets the rows of dx that it has,
-  // and adds to the gradients of output matrix and final norm, rows in order, so that the size of a chunk does not
-  // show.
+  // Needs the x and stats of the forward. Chunk 0 first; each sets the rows of dx [R][H] that have logits of its, and
+  // adds to the gradients of output matrix and final norm, rows in order, so that the size of a chunk does not show.
   void backward_chunk(Lane& lane, const TrainingPack& pack, int index, const float* x,
                       std::span<const kernels::LogSoftmaxStats> stats, std::span<const float> dlogp,
                       std::span<float> gradients, float* dx);
-  // All chunks.
+  // All chunks. The backward clears the rows of dx that have no logits.
   void forward(Lane& lane, const TrainingPack& pack, const float* x, std::span<kernels::LogSoftmaxStats> stats,
                std::span<float> logprobs, std::span<float> entropies);
   void backward(Lane& lane, const TrainingPack& pack, const float* x, std::span<const kernels::LogSoftmaxStats> stats,
