@@ -20,6 +20,7 @@
 #include "scheduler/controller.h"
 #include "scheduler/cost/profile.h"
 #include "scheduler/run_folder.h"
+#include "workers/job/pipeline_rules.h"
 #include "workers/launch/mpi_session.h"
 #include "workers/launch/mpirun.h"
 #include "workers/pipeline_runtime.h"
@@ -264,27 +265,6 @@ std::uint64_t memory_limit(const JobConfig& config, int num_workers) {
   return config.memory_bytes_per_worker != 0
              ? config.memory_bytes_per_worker
              : machine_memory_bytes() / static_cast<std::uint64_t>(std::max(num_workers, 1));
-}
-
-PipelineSpec to_spec(const PipelineConfig& config, TokenBins bins) {
-  PipelineSpec spec;
-  spec.name = config.name;
-  spec.steps = config.train.steps;
-  spec.prompts_per_step = config.rollout.prompts_per_step;
-  spec.group_size = config.rollout.group_size;
-  spec.turns = config.num_turns();
-  spec.updates_per_step = config.train.updates_per_step;
-  spec.grad_slots = config.train.grad_slots;
-  spec.split_tokens = config.train.split_tokens;
-  spec.needs_reference = config.needs_reference();
-  spec.checkpoint_every = config.checkpoint.every;
-  spec.checkpoints_kept = config.checkpoint.keep;
-  spec.weight = config.weight;
-  spec.deadline = config.deadline;
-  spec.latency_cap = config.latency_cap;
-  spec.staleness = config.staleness;
-  spec.bins = bins;
-  return spec;
 }
 
 Result<std::vector<PipelineSpec>> to_specs(const JobConfig& config) {

@@ -27,8 +27,6 @@ struct RunRequest {
 // Reads the job and applies the request's overrides; to be resumed, with the pipelines that were added to the run.
 Result<Job> read_request(const RunRequest& request);
 std::filesystem::path out_folder(const RunRequest& request);
-// The scheduler's view of a pipeline, memory excepted.
-PipelineSpec to_spec(const PipelineConfig& config, TokenBins bins);
 // Of all pipelines, with the memory that their models will need.
 Result<std::vector<PipelineSpec>> to_specs(const JobConfig& config);
 // The job's profile; empty without one. Errors name the file.

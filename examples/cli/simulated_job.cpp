@@ -11,6 +11,7 @@
 #include "examples/cli/run_job.h"
 #include "scheduler/simulator/workload_durations.h"
 #include "workers/job/job_config.h"
+#include "workers/job/pipeline_rules.h"
 #include "workers/job/pipeline_sections.h"
 
 namespace jigsaw::cli {

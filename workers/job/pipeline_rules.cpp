@@ -37,6 +37,27 @@ void derive_settings(PipelineConfig& pipeline) {
   if (updates == 0) updates = pipeline.train.steps * pipeline.train.updates_per_step;
 }
 
+PipelineSpec to_spec(const PipelineConfig& config, TokenBins bins) {
+  PipelineSpec spec;
+  spec.name = config.name;
+  spec.steps = config.train.steps;
+  spec.prompts_per_step = config.rollout.prompts_per_step;
+  spec.group_size = config.rollout.group_size;
+  spec.turns = config.num_turns();
+  spec.updates_per_step = config.train.updates_per_step;
+  spec.grad_slots = config.train.grad_slots;
+  spec.split_tokens = config.train.split_tokens;
+  spec.needs_reference = config.needs_reference();
+  spec.checkpoint_every = config.checkpoint.every;
+  spec.checkpoints_kept = config.checkpoint.keep;
+  spec.weight = config.weight;
+  spec.deadline = config.deadline;
+  spec.latency_cap = config.latency_cap;
+  spec.staleness = config.staleness;
+  spec.bins = bins;
+  return spec;
+}
+
 std::vector<ConfigProblem> find_problems(const PipelineConfig& pipeline) {
   const RolloutConfig& rollout = pipeline.rollout;
   const TrainConfig& train = pipeline.train;

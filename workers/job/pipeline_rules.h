@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "graph/pipeline_spec.h"
 #include "workers/job/job_config.h"
 
 namespace jigsaw {
@@ -19,6 +20,9 @@ void derive_sizes(ModelConfig& model);
 // The same for the rest: rollout.sampling from forced_lengths, algorithm.max_completion_length, and the length of the
 // learning rate's schedule (train.optimizer.total_steps).
 void derive_settings(PipelineConfig& pipeline);
+
+// The scheduler's view of a pipeline, memory excepted.
+PipelineSpec to_spec(const PipelineConfig& config, TokenBins bins);
 
 struct ConfigProblem {
   std::string section;  // "algorithm", "rollout" or "train"

@@ -17,22 +17,13 @@
 #include "core/transport/inproc_transport.h"
 #include "scheduler/controller.h"
 #include "tests/workers/trainer/temporary_folder.h"
+#include "workers/job/pipeline_rules.h"
 #include "workers/worker_loop.h"
 
 namespace jigsaw {
 
 inline PipelineSpec spec_of(const Job& job) {
-  const PipelineConfig& config = job.config.pipelines[0];
-  PipelineSpec spec;
-  spec.name = config.name;
-  spec.steps = config.train.steps;
-  spec.prompts_per_step = config.rollout.prompts_per_step;
-  spec.group_size = config.rollout.group_size;
-  spec.grad_slots = config.train.grad_slots;
-  spec.split_tokens = config.train.split_tokens;
-  spec.needs_reference = config.needs_reference();
-  spec.turns = config.num_turns();
-  spec.bins = job.config.bins;
+  PipelineSpec spec = to_spec(job.config.pipelines[0], job.config.bins);
   spec.checkpoint_every = 0;
   return spec;
 }
